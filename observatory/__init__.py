@@ -1,0 +1,3 @@
+"""The Observatory Operator: DAGs of container tasks, written as Kubernetes objects."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""What is on the wire: names, types, schema, conditions and validation. Pure."""

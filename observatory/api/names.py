@@ -1,0 +1,127 @@
+"""The names that this project puts into a cluster: resources, labels, gates, Pods.
+
+Every name of a child is derived from its owner, never random: two controllers that make the same
+thing at the same time make one thing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import NamedTuple
+
+GROUP = "workflow.seventh-horizon.io"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+KIND = "Observatory"
+
+FIELD_MANAGER = "observatory-operator"
+"""The `fieldManager` of every write, and the reporting controller of every Event."""
+
+LABEL_OBSERVATORY = f"{GROUP}/observatory"
+"""On Pods and ControllerRevisions: the name of the Observatory that owns them."""
+LABEL_TASK = f"{GROUP}/task"
+LABEL_RUN = f"{GROUP}/run"
+LABEL_ATTEMPT = f"{GROUP}/attempt"
+
+FINALIZER = f"{GROUP}/tracking"
+"""Keeps a Pod until its outcome is in its Observatory's status."""
+GATE = f"{GROUP}/start"
+"""The scheduling gate of a Pod that no status has recorded yet."""
+
+TASK_CONTAINER = "task"
+"""The name of the container that runs the task."""
+
+LABEL_LENGTH = 63
+_HASH_LENGTH = 8
+# Kubernetes' safe alphabet for generated names: no vowels, so no words; no look-alikes of letters.
+_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+
+
+class Key(NamedTuple):
+    """The namespace and name of an object; the namespace of a cluster-scoped one is empty."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A kind of object, and where the API server keeps it."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+
+    @property
+    def api_version(self) -> str:
+        """The `apiVersion` of its objects."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def qualified(self) -> str:
+        """What RBAC messages call it, such as `pods` or `leases.coordination.k8s.io`."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    def path(
+        self,
+        namespace: str | None = None,
+        name: str | None = None,
+        subresource: str | None = None,
+    ) -> str:
+        """The URL path of the collection, one object, or its subresource."""
+        parts = ["/apis", self.group, self.version] if self.group else ["/api", self.version]
+        if namespace:
+            parts += ["namespaces", namespace]
+        parts += [part for part in (self.plural, name, subresource) if part]
+        return "/".join(parts)
+
+
+OBSERVATORIES = Resource(GROUP, VERSION, "observatories", KIND)
+PODS = Resource("", "v1", "pods", "Pod")
+NAMESPACES = Resource("", "v1", "namespaces", "Namespace")
+CONTROLLER_REVISIONS = Resource("apps", "v1", "controllerrevisions", "ControllerRevision")
+EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
+LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
+CUSTOM_RESOURCE_DEFINITIONS = Resource(
+    "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition"
+)
+
+
+def short_hash(*parts: str) -> str:
+    """Eight characters that are safe in any name and differ when any part differs.
+
+    The parts are length-prefixed, so that ("ab", "c") and ("a", "bc") differ.
+    """
+    text = "".join(f"{len(part)}:{part}" for part in parts)
+    number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+    letters = []
+    for _ in range(_HASH_LENGTH):
+        number, index = divmod(number, len(_ALPHABET))
+        letters.append(_ALPHABET[index])
+    return "".join(letters)
+
+
+def pod_name(observatory: str, *, uid: str, run: int, task: str, attempt: int) -> str:
+    """The name of the Pod of one attempt: readable, at most 63 characters, and of no other attempt.
+
+    The readable part is cut where it is too long; the hash covers everything, so what was cut
+    still tells two Pods apart, and an Observatory that was deleted and made again has new names.
+    """
+    suffix = f"-{attempt}-{short_hash(uid, str(run), task, str(attempt))}"
+    return _shortened(observatory, task, LABEL_LENGTH - len(suffix)) + suffix
+
+
+def revision_name(observatory: str, content_hash: str) -> str:
+    """The name of the ControllerRevision with that content."""
+    return f"{observatory[: LABEL_LENGTH - 1 - len(content_hash)].rstrip('-.')}-{content_hash}"
+
+
+def _shortened(observatory: str, task: str, room: int) -> str:
+    # The task's name says more than the Observatory's, which is in the label and in the owner too.
+    head = max(room - 1 - len(task), room // 3)
+    return f"{observatory[:head].rstrip('-.')}-{task}"[:room].rstrip("-.")

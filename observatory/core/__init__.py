@@ -1,0 +1,1 @@
+"""What to do: from the desired and the observed state to a plan. Pure."""

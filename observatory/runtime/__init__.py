@@ -1,0 +1,1 @@
+"""The loops: reflectors, workers, executor, elector, health, manager."""
