@@ -1,0 +1,133 @@
+"""How this client uses aiohttp: sockets that notice a dead peer, time-outs, one kind of error."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from observatory.kube.errors import TransportError
+
+CONNECT_SECONDS = 5.0
+WRITE_SECONDS = 30.0
+READ_SECONDS = 60.0
+WATCH_SILENCE_SECONDS = 75.0
+"""A bookmark comes every 60 s; a watch that is silent for longer than this is dead."""
+
+READ_BUFFER = 2**18
+"""Bytes read ahead of a watch before the socket is paused."""
+
+# Seconds and probes after which a peer that vanished without a word (a half-open connection) is
+# given up: 30 + 3 * 10 when idle, 30 when data is on its way. Linux's own default is 15 minutes.
+_KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
+_USER_TIMEOUT_MS = 30_000
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """The time limits of reads, writes and watches."""
+
+    read: aiohttp.ClientTimeout
+    write: aiohttp.ClientTimeout
+    watch: aiohttp.ClientTimeout
+
+
+def timeouts(
+    *,
+    connect: float = CONNECT_SECONDS,
+    read: float = READ_SECONDS,
+    write: float = WRITE_SECONDS,
+    watch_silence: float = WATCH_SILENCE_SECONDS,
+) -> Timeouts:
+    """Time limits in seconds; a watch has no limit as a whole, only for its silence."""
+    return Timeouts(
+        read=aiohttp.ClientTimeout(total=read, sock_connect=connect),
+        write=aiohttp.ClientTimeout(total=write, sock_connect=connect),
+        watch=aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=watch_silence),
+    )
+
+
+DEFAULT_TIMEOUTS = timeouts()
+
+
+def session(
+    headers: Mapping[str, str], timeout: aiohttp.ClientTimeout, *, reuse: bool = True
+) -> aiohttp.ClientSession:
+    """A session without cookies, environment proxies, netrc or hidden retries of writes."""
+    connector = aiohttp.TCPConnector(
+        limit=0, force_close=not reuse, socket_factory=client_socket, ttl_dns_cache=10
+    )
+    return aiohttp.ClientSession(
+        connector=connector,
+        headers=headers,
+        timeout=timeout,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        auto_decompress=False,
+        read_bufsize=READ_BUFFER,
+        middlewares=(_send_writes_once,),
+    )
+
+
+def client_socket(addr_info: tuple[Any, ...]) -> socket.socket:
+    """A socket that notices within a minute when the other end is gone."""
+    family, kind, protocol, *_ = addr_info
+    made = socket.socket(family, kind, protocol)
+    try:
+        made.setblocking(False)  # noqa: FBT003 -- it takes no keyword
+        keep_alive(made)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def keep_alive(made: socket.socket) -> None:
+    """Turn on keepalive probes and the limit for unacknowledged data, where the system has them."""
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    options = (*_KEEPALIVE, ("TCP_USER_TIMEOUT", _USER_TIMEOUT_MS))
+    for name, value in options:
+        if hasattr(socket, name):
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Raise `TransportError` for everything that means that there was no whole answer."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise TransportError(_text(error) or "timed out") from error
+    except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
+        raise TransportError(_text(error) or type(error).__name__) from error
+
+
+def _text(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+class _WriteNotAnswered(aiohttp.ClientError):
+    """Stands for a lost connection where aiohttp must not see one."""
+
+
+async def _send_writes_once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Keep aiohttp from repeating a PUT or DELETE whose connection was lost.
+
+    It takes them for idempotent (RFC 9110). A PUT with a resourceVersion is not: when the first one
+    was done and only its answer was lost, the second one is told `Conflict`.
+    """
+    if request.method == "GET":
+        return await handler(request)
+    try:
+        return await handler(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        if isinstance(error, aiohttp.ClientConnectorError):
+            raise  # nothing was sent; aiohttp does not repeat after these either
+        raise _WriteNotAnswered(_text(error) or type(error).__name__) from error
