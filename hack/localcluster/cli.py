@@ -17,7 +17,10 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up")
     up.add_argument("--name", default="default")
-    up.add_argument("--no-node", action="store_true")
+    kind = up.add_mutually_exclusive_group()
+    kind.add_argument("--no-node", action="store_const", dest="node", const=Node.NONE)
+    kind.add_argument("--kubelet", action="store_const", dest="node", const=Node.KUBELET)
+    kind.add_argument("--kwok", action="store_const", dest="node", const=Node.KWOK)
     up.add_argument("--audit", action="store_true")
     up.add_argument("--fsync", action="store_true")
     down = commands.add_parser("down")
@@ -27,7 +30,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         if arguments.command == "up":
-            made = cluster.up(Cluster(arguments.name, audit=arguments.audit, fsync=arguments.fsync))
+            made = cluster.up(Cluster(arguments.name, node=arguments.node or Node.NONE, audit=arguments.audit, fsync=arguments.fsync))
             print(f"export KUBECONFIG={made.folder.kubeconfig}")
         elif arguments.command == "down":
             say("Removed" if cluster.down(arguments.name) else "There is no such cluster")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from .state import Cluster, Node
@@ -14,16 +13,22 @@ _CLIENT_QPS = 1000  # the defaults, 20 to 50, throttle long before the API serve
 _CLIENT_BURST = 2000
 
 
+NAMES = ("kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd")
+"""The components, in the order in which they are ended."""
+
+
 @dataclass(frozen=True, slots=True)
 class Component:
-    """A process of a cluster: its name, its command and the URL that answers 200 when it works."""
+    """A process of a cluster: its name, its command and the URL that answers 200 when it works.
+
+    No URL: it works as long as it runs.
+    """
 
     name: str
     argv: tuple[str, ...]
     health: str
-    environment: Mapping[str, str] = field(default_factory=dict)
-    grace: float = 5.0
-    """Seconds that it has to end by itself."""
+    forks: bool = False
+    """The command starts one child and waits for it: the child is the component."""
 
 
 def storage(cluster: Cluster, programs: Path) -> Component:

@@ -20,11 +20,23 @@ def start(folder: Folder, components: Sequence[Component]) -> None:
     begin = time.monotonic()
     for component in components:
         if processes.recorded(folder.pid(component.name)) is None:
-            pid = processes.start(component.argv, folder.log(component.name), component.environment)
-            _record(folder, component, pid)
-            say(f"  started {component.name}")
+            spawn(folder, component)
     for component in components:
         _await(folder, component, begin)
+
+
+def spawn(folder: Folder, component: Component) -> Process:
+    """Start a component and write down which process it is."""
+    pid = processes.start(component.argv, folder.log(component.name))
+    if component.forks:
+        probe.wait(lambda: processes.child_of(pid) or not Process.find(pid), _PATIENCE)
+        pid = processes.child_of(pid) or pid
+    process = Process.find(pid)
+    if process is None:
+        raise failure(folder, component, "ended at once")
+    processes.record(folder.pid(component.name), process)
+    say(f"  started {component.name}")
+    return process
 
 
 def end(folder: Folder, component: str, grace: float = 5.0) -> None:
@@ -35,25 +47,19 @@ def end(folder: Folder, component: str, grace: float = 5.0) -> None:
     folder.pid(component).unlink(missing_ok=True)
 
 
-def _record(folder: Folder, component: Component, pid: int) -> None:
-    process = Process.find(pid)
-    if process is None:
-        raise _failure(folder, component, "ended at once")
-    processes.record(folder.pid(component.name), process)
-
-
 def _await(folder: Folder, component: Component, begin: float) -> None:
     path = folder.pid(component.name)
 
     def settled() -> bool:
-        return processes.recorded(path) is None or probe.healthy(component.health)
+        return processes.recorded(path) is None or not component.health or probe.healthy(component.health)
 
     if not probe.wait(settled, _PATIENCE):
-        raise _failure(folder, component, f"is not healthy after {since(begin)}")
+        raise failure(folder, component, f"is not healthy after {since(begin)}")
     if processes.recorded(path) is None:
-        raise _failure(folder, component, f"ended after {since(begin)}")
+        raise failure(folder, component, f"ended after {since(begin)}")
 
 
-def _failure(folder: Folder, component: Component, fact: str) -> ClusterError:
+def failure(folder: Folder, component: Component, fact: str) -> ClusterError:
+    """The error that says what became of the component, with the end of its log."""
     log = folder.log(component.name)
     return ClusterError(f"{component.name} {fact}; {log} ends with\n{processes.tail(log)}")

@@ -8,10 +8,10 @@ import subprocess
 import time
 from pathlib import Path
 
-from . import build, controlplane, launch, probe, processes, users, venv
+from . import build, controlplane, launch, node, probe, users, venv
 from .console import say, since
 from .errors import ClusterError
-from .state import Cluster, Node
+from .state import Cluster
 
 _PATIENCE = 60.0
 
@@ -21,23 +21,30 @@ def up(cluster: Cluster) -> None:
     programs = build.ensure([cluster.node])
     begin = time.monotonic()
     _prepare(cluster)
+    node.prepare(cluster)
     launch.start(
         cluster.folder,
         [controlplane.storage(cluster, programs), controlplane.apiserver(cluster, programs)],
     )
     launch.start(
         cluster.folder,
-        [controlplane.controller_manager(cluster, programs), controlplane.scheduler(cluster, programs)],
+        [
+            controlplane.controller_manager(cluster, programs),
+            controlplane.scheduler(cluster, programs),
+            *node.components(cluster, programs),
+        ],
     )
     account = "/api/v1/namespaces/default/serviceaccounts/default"
     if not probe.wait(lambda: probe.exists(cluster, account), _PATIENCE):
         raise ClusterError("the service account of namespace default does not appear")
+    node.await_ready(cluster)
     say(f"Cluster {cluster.name} is ready after {since(begin)}")
 
 
 def down(cluster: Cluster) -> None:
     """End every process of the cluster and remove its folder."""
-    for component in ("kwok", "kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd"):
+    node.down(cluster)
+    for component in controlplane.NAMES:
         launch.end(cluster.folder, component)
     shutil.rmtree(cluster.folder.root)
 

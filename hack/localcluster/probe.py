@@ -70,7 +70,7 @@ def create(cluster: Cluster, path: str, body: JsonObject) -> None:
             raise
 
 
-def wait(done: Callable[[], bool], seconds: float) -> bool:
+def wait(done: Callable[[], object], seconds: float) -> bool:
     """Ask until it is so; False when it is still not so after `seconds`."""
     deadline = time.monotonic() + seconds
     while not done():

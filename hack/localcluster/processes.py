@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,13 +64,13 @@ def child_of(pid: int) -> int | None:
     return None
 
 
-def start(argv: Sequence[str], log: Path, environment: Mapping[str, str]) -> int:
+def start(argv: Sequence[str], log: Path) -> int:
     """Start a program that survives this command; its output is appended to `log`."""
     log.parent.mkdir(parents=True, exist_ok=True)
     return os.posix_spawnp(
         argv[0],
         argv,
-        {**os.environ, **environment},
+        os.environ,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
