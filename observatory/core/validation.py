@@ -1,0 +1,165 @@
+"""Says everything that is wrong with an Observatory, at once.
+
+One function for the controller, the command line and admission: they cannot disagree.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import chain
+
+from observatory.api.cron import check_schedule
+from observatory.api.environment import check_variable
+from observatory.api.fielderrors import (
+    ErrorType,
+    FieldError,
+    by_place,
+    child,
+    did_you_mean,
+    duplicate,
+    forbidden,
+    invalid,
+    not_found,
+    quote,
+    required,
+    unsupported,
+)
+from observatory.api.image import image_problem
+from observatory.api.names import API_VERSION, KIND
+from observatory.api.openapi import DNS_LABEL, PATTERN_HELP
+from observatory.api.schema import NAME, OBSERVATORY
+from observatory.api.specschema import MAX_IMAGE, MAX_SCHEDULE, SPEC
+from observatory.api.structural import check
+from observatory.api.types import JsonObject
+from observatory.core.graph import Graph
+
+SUGGESTIONS = 10
+"""Errors that get a "did you mean": each is compared with the name of every task."""
+CYCLE_SHOWN = 12
+"""Tasks of a cycle that are spelled out; a longer one is shown by both of its ends."""
+CYCLE_LENGTH = 1000
+"""Characters; enough for that many names."""
+
+_LABEL = re.compile(DNS_LABEL.removesuffix("$") + r"\Z")
+
+
+def validate(obj: object) -> list[FieldError]:
+    """The errors of an Observatory in the order of their fields; none if it is valid.
+
+    It is total: any JSON value gives errors, never an exception. The status is not looked at.
+    """
+    if not isinstance(obj, dict):
+        return [invalid("object", obj, "must be an object")]
+    errors = [*_check_root(obj), *_check_metadata(obj.get("metadata"))]
+    spec = obj.get("spec")
+    if spec is None:
+        errors.append(required("spec"))
+    else:
+        errors += check(spec, SPEC, "spec")
+    if isinstance(spec, dict):
+        known = {error.path for error in errors}
+        errors += (error for error in _check_meaning(spec) if error.path not in known)
+    return by_place(errors) if errors else errors
+
+
+def _check_root(obj: JsonObject) -> Iterator[FieldError]:
+    properties = OBSERVATORY["properties"]
+    for key in obj:
+        if key not in properties:
+            yield forbidden(child("", key), "unknown field", did_you_mean(key, properties))
+    for field, wanted in (("apiVersion", API_VERSION), ("kind", KIND)):
+        if obj.get(field, wanted) != wanted:
+            yield unsupported(field, obj[field], [wanted])
+
+
+def _check_metadata(metadata: object) -> Iterator[FieldError]:
+    if metadata is None:
+        yield required("metadata.name")
+        return
+    if not isinstance(metadata, dict):
+        yield invalid("metadata", metadata, "must be an object")
+        return
+    name, prefix = metadata.get("name"), metadata.get("generateName")
+    if name is not None:
+        yield from check(name, {**NAME, "minLength": 1}, "metadata.name")
+    elif prefix is None:
+        yield required("metadata.name", "or metadata.generateName")
+    elif not isinstance(prefix, str):
+        yield invalid("metadata.generateName", prefix, "must be a string")
+    elif prefix and not _LABEL.match(f"{prefix[:-1]}{prefix[-1].replace('-', 'x')}"):
+        yield invalid("metadata.generateName", prefix, PATTERN_HELP[DNS_LABEL])
+
+
+def _check_meaning(spec: JsonObject) -> Iterator[FieldError]:
+    """What a schema cannot say, of whatever has the right type."""
+    schedule = spec.get("schedule")
+    if isinstance(schedule, str) and 0 < len(schedule) <= MAX_SCHEDULE:
+        yield from check_schedule(schedule, "spec.schedule")
+    items = spec.get("tasks")
+    if not isinstance(items, list) or len(items) > SPEC["properties"]["tasks"]["maxItems"]:
+        return
+    tasks = {index: task for index, task in enumerate(items) if isinstance(task, dict)}
+    yield from chain.from_iterable(_check_task(task, index) for index, task in tasks.items())
+    yield from _check_graph(tasks)
+
+
+def _check_task(task: JsonObject, index: int) -> Iterator[FieldError]:
+    image = task.get("image")
+    if isinstance(image, str) and 0 < len(image) <= MAX_IMAGE and (problem := image_problem(image)):
+        yield invalid(f"spec.tasks[{index}].image", image, problem)
+    env = task.get("env")
+    if isinstance(env, list):
+        for position, variable in enumerate(env):
+            if isinstance(variable, dict) and variable.get("valueFrom") is not None:
+                yield from check_variable(variable, f"spec.tasks[{index}].env[{position}]")
+
+
+def _check_graph(tasks: dict[int, JsonObject]) -> Iterator[FieldError]:
+    first: dict[str, int] = {}
+    for index, task in tasks.items():
+        name = task.get("name")
+        if isinstance(name, str) and first.setdefault(name, index) != index:
+            yield duplicate(f"spec.tasks[{index}].name", name, f"spec.tasks[{first[name]}]")
+    yield from _check_dependencies(tasks, first)
+    # Of tasks of the same name the first one counts, so that one mistake gives one error.
+    graph = Graph({name: _dependencies(tasks[index]).values() for name, index in first.items()})
+    for cycle in graph.cycles():
+        yield FieldError(
+            ErrorType.INVALID,
+            "spec.tasks",
+            quote(_spell_out((*cycle, cycle[0])), CYCLE_LENGTH),
+            "dependency cycle",
+            "each task waits for the next one; remove one of these dependencies",
+        )
+
+
+def _check_dependencies(
+    tasks: dict[int, JsonObject], names: dict[str, int]
+) -> Iterator[FieldError]:
+    suggestions = 0
+    for index, task in tasks.items():
+        for position, dependency in _dependencies(task).items():
+            if dependency == task.get("name"):
+                path = f"spec.tasks[{index}].dependencies[{position}]"
+                yield invalid(path, dependency, "task cannot depend on itself")
+            elif dependency not in names:
+                path = f"spec.tasks[{index}].dependencies[{position}]"
+                suggestions += 1
+                hint = did_you_mean(dependency, names) if suggestions <= SUGGESTIONS else ""
+                yield not_found(path, dependency, hint or "no task has this name")
+
+
+def _dependencies(task: JsonObject) -> dict[int, str]:
+    items = task.get("dependencies")
+    if not isinstance(items, list):
+        return {}
+    return {position: name for position, name in enumerate(items) if isinstance(name, str)}
+
+
+def _spell_out(names: tuple[str, ...]) -> str:
+    hidden = len(names) - CYCLE_SHOWN
+    if hidden > 1:
+        half = CYCLE_SHOWN // 2
+        names = (*names[:half], f"({hidden} more)", *names[-half:])
+    return " -> ".join(names)
