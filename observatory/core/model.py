@@ -1,0 +1,216 @@
+"""The values that planning works with: what is wanted, what is seen, and what is to be done.
+
+`Desired` and `Observed` go in, a `Plan` comes out. The executor carries the plan out and hands its
+`Answers` back to `core.plan.settle`, which says what the status is to hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from observatory.api.names import Key
+from observatory.api.status import Status
+from observatory.api.types import JsonObject, Task
+
+# --- what is wanted ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The tasks of one revision, ready to be planned: what a run executes, and nothing else.
+
+    `order` lists indexes into `tasks` so that each comes after its dependencies; `dependencies`
+    holds, for each task, the indexes of what it depends on.
+    """
+
+    revision: str
+    content: JsonObject
+    tasks: tuple[Task, ...]
+    order: tuple[int, ...]
+    dependencies: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """An Observatory as its user wrote it.
+
+    `program` is None where `errors` has text: there is nothing that could run. The fields that
+    drive a run count nevertheless, since a run of an earlier revision may be in progress.
+
+    Attributes:
+        errors: What is wrong with the spec, one text an error.
+        suspend: Start nothing; also set where the fields that drive a run can't be read.
+        deleting: The object has a deletion timestamp.
+        size: Bytes of the spec: status and spec share one object.
+    """
+
+    key: Key
+    uid: str
+    generation: int
+    deleting: bool
+    errors: tuple[str, ...] = ()
+    program: Program | None = None
+    schedule: str | None = None
+    suspend: bool = False
+    max_concurrent: int | None = None
+    size: int = 0
+
+
+# --- what is seen -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which attempt a Pod is: it is proven by the Pod's name, not only claimed by its labels."""
+
+    run: int
+    task: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended. `message` is the end of the output, or the kubelet's word."""
+
+    succeeded: bool
+    reason: str | None = None
+    message: str | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PodWait:
+    """Why a Pod's container doesn't run yet. `hard` waits don't pass by themselves."""
+
+    reason: str
+    message: str | None
+    since: datetime
+    hard: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """What the planner knows of a Pod: a projection, a fraction of the object's size.
+
+    Attributes:
+        owner: The name of the Observatory, from the controller reference, else from the label.
+        owner_uid: The UID in the controller reference; None for a Pod that has been orphaned.
+        identity: Which attempt this is; None where name and labels contradict each other.
+        gated: Our scheduling gate is on: no container of it has ever started.
+        tracked: Our finalizer is on.
+        deleting: It has a deletion timestamp.
+        outcome: Set once the Pod has ended, or can't start any more.
+    """
+
+    key: Key
+    uid: str
+    version: int
+    owner: str
+    owner_uid: str | None
+    identity: Identity | None
+    gated: bool
+    tracked: bool
+    deleting: bool
+    node_name: str | None = None
+    outcome: Outcome | None = None
+    wait: PodWait | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The world of one Observatory, taken in one step.
+
+    `pinned` is the program of the run in progress: the desired one, or that of an older revision
+    if the spec was edited since. It is None where that revision can't be read any more.
+    """
+
+    status: Status
+    pods: tuple[Pod, ...]
+    pinned: Program | None = None
+
+
+# --- what is to be done -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PodRef:
+    """One Pod, and no namesake of it."""
+
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start an attempt: with the gated Pod that is there already, else with a new one of `body`."""
+
+    task: str
+    attempt: int
+    pod_name: str
+    adopt: PodRef | None = None
+    body: JsonObject | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something to tell in an Event about the Observatory."""
+
+    reason: str
+    note: str
+    action: str
+    warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do now, in the order of the fields; `draft` is the status without the starts.
+
+    Attributes:
+        revision: The program to store as a ControllerRevision, before the status names it.
+        starts: Attempts to start.
+        verify: Recorded Pods that the cache lacks: a live GET decides whether they are lost.
+        draft: The status as far as it is known before the starts are answered.
+        release: Recorded Pods whose gate is to be removed.
+        finish: Pods whose finalizer is to be removed.
+        delete: Pods to be deleted, by UID.
+        events: What happened.
+        requeue_at: When to plan again though nothing may have changed.
+    """
+
+    draft: Status
+    revision: Program | None = None
+    starts: tuple[Start, ...] = ()
+    verify: tuple[PodRef, ...] = ()
+    release: tuple[PodRef, ...] = ()
+    finish: tuple[PodRef, ...] = ()
+    delete: tuple[PodRef, ...] = ()
+    events: tuple[Event, ...] = ()
+    requeue_at: datetime | None = None
+
+
+# --- how it went ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The API server did not take a Pod. `permanent` says that asking again can't help."""
+
+    reason: str
+    message: str
+    permanent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What the API server said: for each start the Pod or the refusal, and which Pods are lost.
+
+    A start that nothing was heard of is in neither mapping: it is planned again.
+    """
+
+    started: Mapping[str, PodRef]
+    refused: Mapping[str, Refused]
+    lost: frozenset[str] = frozenset()

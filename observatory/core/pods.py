@@ -1,0 +1,233 @@
+"""Pods: the manifest of an attempt, and what a Pod that comes back from the watch means."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from observatory.api.names import (
+    API_VERSION,
+    FINALIZER,
+    GATE,
+    KIND,
+    LABEL_ATTEMPT,
+    LABEL_OBSERVATORY,
+    LABEL_RUN,
+    LABEL_TASK,
+    TASK_CONTAINER,
+    Key,
+    pod_name,
+)
+from observatory.api.times import parse_time
+from observatory.api.types import JsonObject, Task
+from observatory.core.model import Desired, Identity, Outcome, Pod, PodRef, PodWait
+
+MESSAGE_LENGTH = 1024
+"""Bytes of a container's output that a status keeps: its end, where the error is."""
+
+# The names under which people search for these; the kubelet alternates between the first two.
+_HARD_WAITS = {
+    "ErrImagePull": "ImagePull",
+    "ImagePullBackOff": "ImagePull",
+    "ErrImageNeverPull": "ImagePull",
+    "RegistryUnavailable": "ImagePull",
+    "InvalidImageName": "InvalidImageName",
+    "CreateContainerConfigError": "CreateContainerConfigError",
+    "CreateContainerError": "CreateContainerError",
+    "RunContainerError": "RunContainerError",
+}
+
+
+_SIGNALLED = 128
+_SIGNAL_CODES = range(_SIGNALLED + 1, _SIGNALLED + 64 + 1)
+
+
+def pod_manifest(desired: Desired, task: Task, *, run: int, attempt: int) -> JsonObject:
+    """The Pod of an attempt: gated, tracked and owned, and otherwise as small as it can be.
+
+    The API server and etcd do two thirds of the work of running a task, and they do it by the
+    byte. No service account token is mounted and no service is put into the environment, since
+    no task has asked for it.
+    """
+    container: JsonObject = {
+        "name": TASK_CONTAINER,
+        "image": task.image,
+        # The kubelet copies the end of the output into the status: the cause outlives the Pod.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+    for field, value in (("command", task.command), ("args", task.args), ("env", task.env)):
+        if value:
+            container[field] = list(value)
+    name = pod_name(desired.key.name, uid=desired.uid, run=run, task=task.name, attempt=attempt)
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": name,
+            "namespace": desired.key.namespace,
+            "labels": {
+                LABEL_OBSERVATORY: desired.key.name,
+                LABEL_TASK: task.name,
+                LABEL_RUN: str(run),
+                LABEL_ATTEMPT: str(attempt),
+            },
+            "finalizers": [FINALIZER],
+            "ownerReferences": [owner_reference(desired.key.name, desired.uid)],
+        },
+        "spec": {
+            "schedulingGates": [{"name": GATE}],
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [container],
+        },
+    }
+
+
+def owner_reference(name: str, uid: str) -> JsonObject:
+    """The controller reference to an Observatory."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "name": name,
+        "uid": uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def observe(pod: JsonObject) -> Pod:
+    """What the planner needs to know of a Pod.
+
+    Raises:
+        KeyError, TypeError, ValueError: No API server sends such a Pod; the caller skips it.
+    """
+    metadata, spec, status = pod["metadata"], pod["spec"], pod.get("status") or {}
+    labels = metadata.get("labels") or {}
+    owner = _controller(metadata)
+    deleting = "deletionTimestamp" in metadata
+    node = spec.get("nodeName")
+    outcome = _outcome(status)
+    if outcome is None and deleting and not node:
+        # The API server binds no Pod that is being deleted: it never ran and never will.
+        outcome = Outcome(
+            succeeded=False, reason="PodDeleted", message="The Pod was deleted before it started"
+        )
+    return Pod(
+        key=Key(metadata["namespace"], metadata["name"]),
+        uid=metadata["uid"],
+        version=int(metadata["resourceVersion"]),
+        owner=owner["name"] if owner else labels.get(LABEL_OBSERVATORY, ""),
+        owner_uid=owner["uid"] if owner else None,
+        identity=_identity(metadata["name"], labels, owner),
+        gated=any(gate.get("name") == GATE for gate in spec.get("schedulingGates") or ()),
+        tracked=FINALIZER in (metadata.get("finalizers") or ()),
+        deleting=deleting,
+        node_name=node,
+        outcome=outcome,
+        wait=None if outcome else _wait(metadata, status),
+    )
+
+
+def ref(pod: Pod) -> PodRef:
+    """The reference to a Pod."""
+    return PodRef(pod.key.name, pod.uid)
+
+
+def _controller(metadata: JsonObject) -> JsonObject | None:
+    wanted = (True, KIND, API_VERSION)
+    for owner in metadata.get("ownerReferences") or ():
+        if (owner.get("controller"), owner.get("kind"), owner.get("apiVersion")) == wanted:
+            found: JsonObject = owner
+            return found
+    return None
+
+
+def _identity(name: str, labels: JsonObject, owner: JsonObject | None) -> Identity | None:
+    """The attempt that the labels claim, if the Pod's name bears them out.
+
+    Labels can be edited, names can't; and the name has a hash of everything that counts.
+    """
+    if owner is None:
+        return None
+    task = labels.get(LABEL_TASK, "")
+    try:
+        run, attempt = int(labels.get(LABEL_RUN, "")), int(labels.get(LABEL_ATTEMPT, ""))
+    except ValueError:
+        return None
+    expected = pod_name(owner["name"], uid=owner["uid"], run=run, task=task, attempt=attempt)
+    return Identity(run, task, attempt) if name == expected else None
+
+
+def _outcome(status: JsonObject) -> Outcome | None:
+    phase = status.get("phase")
+    if phase not in ("Succeeded", "Failed"):
+        return None
+    terminated = _container_state(status).get("terminated") or {}
+    code = terminated.get("exitCode")
+    finished = terminated.get("finishedAt")
+    finished_at = parse_time(finished) if finished else None
+    if phase == "Succeeded" and code == 0:
+        return Outcome(succeeded=True, exit_code=0, finished_at=finished_at)
+    reason = status.get("reason") or (terminated.get("reason") if code else None)
+    message = status.get("message") or terminated.get("message")
+    return Outcome(
+        succeeded=False,
+        # A Pod that ended without a word of its container has not succeeded, whatever its phase.
+        reason=reason or ("Error" if code else "ContainerStatusUnknown"),
+        message=_tail(message) if message else None,
+        exit_code=code,
+        signal=terminated.get("signal") or _signal(code),
+        finished_at=finished_at,
+    )
+
+
+def _signal(code: int | None) -> int | None:
+    """The signal by the shell's convention (128 + n); container runtimes report no other."""
+    return code - _SIGNALLED if code is not None and code in _SIGNAL_CODES else None
+
+
+def _tail(message: str) -> str:
+    encoded = message.strip().encode(errors="replace")
+    if len(encoded) <= MESSAGE_LENGTH:
+        return encoded.decode()
+    return "…" + encoded[-MESSAGE_LENGTH + 3 :].decode(errors="ignore")
+
+
+def _wait(metadata: JsonObject, status: JsonObject) -> PodWait | None:
+    if deleted := metadata.get("deletionTimestamp"):
+        return PodWait("Terminating", None, parse_time(deleted), hard=False)
+    created = parse_time(metadata["creationTimestamp"])
+    waiting = _container_state(status).get("waiting")
+    if waiting:
+        reason = waiting.get("reason") or "ContainerCreating"
+        hard = _HARD_WAITS.get(reason)
+        message = waiting.get("message")
+        return PodWait(hard or reason, message, created, bool(hard))
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            if condition.get("reason") == "SchedulingGated":
+                return None
+            since = condition.get("lastTransitionTime")
+            return PodWait(
+                condition.get("reason") or "Unschedulable",
+                condition.get("message"),
+                _time_or(since, created),
+                hard=False,
+            )
+    return None
+
+
+def _time_or(text: str | None, default: datetime) -> datetime:
+    return parse_time(text) if text else default
+
+
+def _container_state(status: JsonObject) -> JsonObject:
+    for container in status.get("containerStatuses") or ():
+        if container.get("name") == TASK_CONTAINER:
+            return container.get("state") or {}
+    return {}

@@ -1,0 +1,156 @@
+"""How far a run is and what comes next: its ended Pods, its ready tasks, its left-over Pods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from observatory.api.names import pod_name
+from observatory.api.status import Status, TaskPhase, TaskStatus
+from observatory.core import rows as row
+from observatory.core.model import Desired, Pod, PodRef, Program, Start
+from observatory.core.pods import pod_manifest, ref
+
+STARTS_AT_ONCE = 500
+"""Starts in one plan. A larger fan-out takes several, so that other runs get their turn."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """What the Pods of the running tasks ask for."""
+
+    verify: list[PodRef] = field(default_factory=list)
+    release: list[PodRef] = field(default_factory=list)
+    tell_at: datetime | None = None
+
+
+def see_pods(rows: list[TaskStatus], pods: Iterable[Pod], now: datetime) -> Seen:
+    """Bring the rows of the running tasks up to date with the Pods that are recorded for them."""
+    seen = Seen()
+    by_uid = {pod.uid: pod for pod in pods}
+    for index, task in enumerate(rows):
+        if task.phase is not TaskPhase.RUNNING:
+            continue
+        pod = by_uid.get(task.pod_uid or "")
+        if pod is None:
+            seen.verify.append(PodRef(task.pod_name or "", task.pod_uid or ""))
+        elif pod.outcome:
+            rows[index] = row.ended(task, pod.outcome, pod.node_name, now)
+        else:
+            if pod.gated:
+                seen.release.append(ref(pod))
+            rows[index], tell_at = row.waiting_for_pod(task, pod, now)
+            seen.tell_at = min(filter(None, (seen.tell_at, tell_at)), default=None)
+    return seen
+
+
+def skip_dependents(rows: list[TaskStatus], program: Program) -> None:
+    """Skip what depends on a task that failed or was skipped, and what depends on that."""
+    dead = {task.name for task in rows if task.phase in (TaskPhase.FAILED, TaskPhase.SKIPPED)}
+    if not dead:
+        return
+    for index in program.order:
+        if rows[index].phase is not TaskPhase.PENDING:
+            continue
+        for dependency in program.dependencies[index]:
+            cause = rows[dependency]
+            if cause.name in dead:
+                how = "failed" if cause.phase is TaskPhase.FAILED else "was skipped"
+                message = f'Task "{cause.name}", which it depends on, {how}'
+                rows[index] = row.skipped(rows[index], "DependencyFailed", message)
+                dead.add(rows[index].name)
+                break
+
+
+def ready_tasks(rows: Sequence[TaskStatus], program: Program) -> list[int]:
+    """The indexes of the tasks that could start: not begun, all dependencies succeeded."""
+    succeeded = [task.phase is TaskPhase.SUCCEEDED for task in rows]
+    return [
+        index
+        for index in program.order
+        if rows[index].phase is TaskPhase.PENDING
+        and all(succeeded[dependency] for dependency in program.dependencies[index])
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run in progress: what is wanted, what it is pinned to, and what is seen of it."""
+
+    desired: Desired
+    program: Program
+    number: int
+    pods: Sequence[Pod]
+
+
+def start_ready(run: Run, rows: list[TaskStatus], now: datetime) -> tuple[Start, ...]:
+    """The attempts to start now. The rows of ready tasks that have to wait say what for."""
+    starts: list[Start] = []
+    by_name = {pod.key.name: pod for pod in run.pods}
+    slots = _free_slots(run.desired, rows)
+    for index in ready_tasks(rows, run.program):
+        if run.desired.suspend:
+            rows[index] = row.waiting(rows[index], "Suspended", None, now)
+        elif len(starts) >= slots:
+            rows[index] = row.waiting(rows[index], "MaxConcurrent", None, now)
+        elif len(starts) < STARTS_AT_ONCE:
+            if rows[index].reason in ("Suspended", "MaxConcurrent"):
+                rows[index] = row.plain(rows[index])
+            rows[index], start = _start(run, index, rows[index], by_name, now)
+            starts += [start] if start else []
+    return tuple(starts)
+
+
+def _free_slots(desired: Desired, rows: Sequence[TaskStatus]) -> int:
+    if desired.max_concurrent is None:
+        return len(rows)
+    running = sum(task.phase is TaskPhase.RUNNING for task in rows)
+    return max(desired.max_concurrent - running, 0)
+
+
+def _start(
+    run: Run, index: int, task: TaskStatus, by_name: dict[str, Pod], now: datetime
+) -> tuple[TaskStatus, Start | None]:
+    attempt = task.attempt + 1
+    key, uid = run.desired.key, run.desired.uid
+    name = pod_name(key.name, uid=uid, run=run.number, task=task.name, attempt=attempt)
+    existing = by_name.get(name)
+    if existing is None:
+        body = pod_manifest(run.desired, run.program.tasks[index], run=run.number, attempt=attempt)
+        return task, Start(task.name, attempt, name, body=body)
+    if not existing.gated:
+        # It has this attempt's name, yet no status records it: who un-gated it?
+        return row.waiting(task, "NameConflict", name_conflict(name), now), None
+    if existing.deleting:
+        return task, None  # deleted before it was recorded: once it is gone, there is a new one
+    return task, Start(task.name, attempt, name, adopt=ref(existing))
+
+
+def name_conflict(name: str) -> str:
+    """What to tell about a Pod that has an attempt's name and isn't its Pod."""
+    return f'Pod "{name}" exists and is not this task\'s; delete it to go on'
+
+
+def tidy(status: Status, pods: Iterable[Pod]) -> tuple[tuple[PodRef, ...], tuple[PodRef, ...]]:
+    """The Pods whose finalizer may go, and those to delete, once `status` is stored.
+
+    A Pod that this status doesn't record may be recorded in a newer one, as long as its attempt
+    is still open here. It keeps its finalizer, unless it is certain that it never ran.
+    """
+    by_name = {task.name: task for task in status.tasks}
+    finish: list[PodRef] = []
+    delete: list[PodRef] = []
+    for pod in pods:
+        if pod.identity is None or pod.identity.run > status.run:
+            continue  # not provably ours, or of a run that this status is too old to know
+        task = by_name.get(pod.identity.task) if pod.identity.run == status.run else None
+        ended = task is None or task.phase.ended or task.attempt > pod.identity.attempt
+        if task is not None and task.pod_uid == pod.uid and not ended:
+            continue  # it is the one that runs
+        closed = ended or (task is not None and task.attempt == pod.identity.attempt)
+        if pod.tracked and pod.outcome and (closed or pod.gated):
+            finish.append(ref(pod))
+        elif closed and pod.gated and not pod.deleting:
+            delete.append(ref(pod))
+    return tuple(finish), tuple(delete)

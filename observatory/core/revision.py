@@ -1,0 +1,78 @@
+"""Revisions: the part of a spec that a run executes, kept in an `apps/v1` ControllerRevision.
+
+A run is pinned to one. Editing the Observatory while it runs makes another, which runs next.
+"""
+
+from __future__ import annotations
+
+import orjson
+
+from observatory.api.names import (
+    CONTROLLER_REVISIONS,
+    LABEL_OBSERVATORY,
+    Key,
+    revision_name,
+    short_hash,
+)
+from observatory.api.types import JsonObject, Task
+from observatory.core.graph import Graph
+from observatory.core.model import Desired, Program
+from observatory.core.pods import owner_reference
+
+LABEL_HASH = "controller.kubernetes.io/hash"
+HISTORY_LIMIT = 10
+"""How many revisions of one Observatory are kept."""
+
+
+def program_of(key: Key, uid: str, spec: JsonObject) -> Program:
+    """The program of the tasks of a spec that is valid.
+
+    The revision's name has a hash of the tasks just as they are stored: nothing is defaulted or
+    reordered before, so a newer version of this controller finds the same name.
+    """
+    content = {"spec": {"tasks": spec["tasks"]}}
+    canonical = orjson.dumps(content, option=orjson.OPT_SORT_KEYS).decode()
+    return _program(revision_name(key.name, short_hash(uid, canonical)), content)
+
+
+def stored_program(revision: JsonObject) -> Program:
+    """The program that a ControllerRevision holds.
+
+    Raises:
+        KeyError, TypeError: This controller has not written it.
+    """
+    return _program(revision["metadata"]["name"], revision["data"])
+
+
+def _program(name: str, content: JsonObject) -> Program:
+    tasks = tuple(Task.from_wire(task) for task in content["spec"]["tasks"])
+    graph = Graph({task.name: task.dependencies for task in tasks})
+    position = {task.name: index for index, task in enumerate(tasks)}
+    return Program(
+        revision=name,
+        content=content,
+        tasks=tasks,
+        order=tuple(position[name] for name in graph.order()),
+        dependencies=tuple(
+            tuple(position[dependency] for dependency in task.dependencies) for task in tasks
+        ),
+    )
+
+
+def revision_manifest(desired: Desired, program: Program, run: int) -> JsonObject:
+    """The ControllerRevision of a program. Its `revision` is the number of the run it is for."""
+    return {
+        "apiVersion": CONTROLLER_REVISIONS.api_version,
+        "kind": CONTROLLER_REVISIONS.kind,
+        "metadata": {
+            "name": program.revision,
+            "namespace": desired.key.namespace,
+            "labels": {
+                LABEL_OBSERVATORY: desired.key.name,
+                LABEL_HASH: program.revision.rpartition("-")[2],
+            },
+            "ownerReferences": [owner_reference(desired.key.name, desired.uid)],
+        },
+        "data": program.content,
+        "revision": run,
+    }

@@ -1,0 +1,96 @@
+"""The rows of `status.tasks`: how one task's row changes, one function a change."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from observatory.api.status import Status, TaskPhase, TaskStatus
+from observatory.api.times import whole_seconds
+from observatory.core.model import Outcome, Pod, PodRef, PodWait, Program
+
+SOFT_WAIT = timedelta(seconds=10)
+"""How long a Pod may wait for its node or its image before a status tells of it.
+
+Every Pod waits a little. Told at once, each would cost one more write and tell nothing.
+"""
+
+
+def rows_of(status: Status, program: Program) -> list[TaskStatus]:
+    """One row a task, in the order of the program's tasks."""
+    rows = status.tasks
+    if len(rows) == len(program.tasks) and all(
+        row.name == task.name for row, task in zip(rows, program.tasks, strict=True)
+    ):
+        return list(rows)
+    known = {row.name: row for row in rows}
+    return [known.get(task.name) or TaskStatus(task.name) for task in program.tasks]
+
+
+def started(row: TaskStatus, pod: PodRef, attempt: int, now: datetime) -> TaskStatus:
+    """The row of a task whose attempt is recorded as started."""
+    return TaskStatus(
+        name=row.name,
+        phase=TaskPhase.RUNNING,
+        attempt=attempt,
+        pod_name=pod.name,
+        pod_uid=pod.uid,
+        start_time=whole_seconds(now),
+    )
+
+
+def ended(row: TaskStatus, outcome: Outcome, node_name: str | None, now: datetime) -> TaskStatus:
+    """The row of a task whose recorded Pod has ended. It never changes again."""
+    finished = whole_seconds(outcome.finished_at or now)
+    if row.start_time and finished < row.start_time:
+        finished = row.start_time  # the node's clock runs behind ours
+    return replace(
+        row,
+        phase=TaskPhase.SUCCEEDED if outcome.succeeded else TaskPhase.FAILED,
+        node_name=None if outcome.succeeded else node_name,
+        completion_time=finished,
+        exit_code=outcome.exit_code,
+        signal=outcome.signal,
+        reason=outcome.reason,
+        message=outcome.message,
+        since=None,
+    )
+
+
+def failed(row: TaskStatus, reason: str, message: str, now: datetime) -> TaskStatus:
+    """The row of a task that failed without an outcome of a Pod."""
+    return ended(row, Outcome(succeeded=False, reason=reason, message=message), None, now)
+
+
+def skipped(row: TaskStatus, reason: str, message: str) -> TaskStatus:
+    """The row of a task that will not run."""
+    return TaskStatus(
+        name=row.name, phase=TaskPhase.SKIPPED, reason=reason, message=message, attempt=row.attempt
+    )
+
+
+def waiting(row: TaskStatus, reason: str, message: str | None, since: datetime) -> TaskStatus:
+    """The row of a task that waits. The same wait keeps the time at which it began."""
+    if row.reason == reason:
+        return row if row.message == message else replace(row, message=message)
+    return replace(row, reason=reason, message=message, since=whole_seconds(since))
+
+
+def plain(row: TaskStatus) -> TaskStatus:
+    """The row of a task that waits for nothing worth telling."""
+    if row.reason is None:
+        return row
+    return replace(row, reason=None, message=None, since=None)
+
+
+def waiting_for_pod(row: TaskStatus, pod: Pod, now: datetime) -> tuple[TaskStatus, datetime | None]:
+    """The row of a task whose Pod exists, and when a wait that is still young is worth telling."""
+    wait: PodWait | None = pod.wait
+    if wait is None:
+        return plain(row), None
+    if not wait.hard and now < wait.since + SOFT_WAIT:
+        return row, wait.since + SOFT_WAIT
+    if wait.hard and row.reason == wait.reason:
+        # The kubelet words one failure in several ways, in turn: each would be a write.
+        return row, None
+    return waiting(row, wait.reason, wait.message, wait.since), None

@@ -1,0 +1,219 @@
+"""What a status says as a whole: conditions, phase, progress, what is waited for, what failed.
+
+All of it is derived from the rows of the tasks and from the spec, in one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime
+from typing import assert_never
+
+from observatory.api.conditions import (
+    COMPLETE,
+    FAILED,
+    FALSE,
+    SCHEDULED,
+    SUCCEEDED,
+    TRUE,
+    UNKNOWN,
+    VALID,
+    Condition,
+    Reason,
+    set_condition,
+)
+from observatory.api.status import Failure, Phase, Status, TaskPhase, TaskStatus, Waiting
+from observatory.api.times import format_duration, whole_seconds
+from observatory.core.model import Desired
+
+DEPENDENCIES = "Dependencies"
+"""The reason of tasks that wait for others: the one wait that isn't told on each row."""
+
+ERRORS_SHOWN = 10
+DELETED = "The Observatory was deleted before its run ended"
+_MESSAGE_LENGTH = 1024
+
+
+def summarize(status: Status, desired: Desired, now: datetime) -> Status:
+    """The status with everything derived anew. The same rows and spec give the same status."""
+    rows = status.tasks
+    failure = status.failure or _first_failure(rows)
+    waiting = _waiting(rows)
+    status = replace(
+        status,
+        observed_generation=desired.generation,
+        progress=_progress(rows),
+        waiting_for=waiting,
+        failure=failure,
+    )
+    if status.active and all(task.phase.ended for task in rows):
+        assert status.start_time is not None  # noqa: S101 - a run that began has one
+        completed = whole_seconds(now)
+        duration = format_duration(completed - status.start_time)
+        status = replace(status, completion_time=completed, duration=duration)
+    status = replace(status, phase=_phase(status))
+    status = replace(status, message=_message(status, desired))
+    return replace(status, conditions=_conditions(status, desired, now))
+
+
+def _phase(status: Status) -> Phase:
+    if status.run == 0:
+        return Phase.PENDING
+    if not status.ended:
+        return Phase.RUNNING
+    succeeded = all(task.phase is TaskPhase.SUCCEEDED for task in status.tasks)
+    return Phase.SUCCEEDED if succeeded else Phase.FAILED
+
+
+def _progress(rows: tuple[TaskStatus, ...]) -> str | None:
+    if not rows:
+        return None
+    return f"{sum(task.phase is TaskPhase.SUCCEEDED for task in rows)}/{len(rows)}"
+
+
+def _waiting(rows: Iterable[TaskStatus]) -> tuple[Waiting, ...]:
+    """The waits by reason, those that need somebody first, dependencies last."""
+    waits: dict[str, Waiting] = {}
+    for task in rows:
+        if task.phase.ended:
+            continue
+        if task.phase is TaskPhase.RUNNING and task.reason is None:
+            continue
+        reason = task.reason or DEPENDENCIES
+        known = waits.get(reason)
+        if known is None:
+            waits[reason] = Waiting(reason, 1, task.name, task.message, task.since)
+        else:
+            since = min(filter(None, (known.since, task.since)), default=None)
+            waits[reason] = replace(known, tasks=known.tasks + 1, since=since)
+    # What passes by itself comes last.
+    last = ("MaxConcurrent", "Suspended", DEPENDENCIES)
+    rank = {reason: place for place, reason in enumerate(last)}
+    return tuple(sorted(waits.values(), key=lambda wait: rank.get(wait.reason, -1)))
+
+
+def _first_failure(rows: Iterable[TaskStatus]) -> Failure | None:
+    failed = [
+        (task.completion_time, place, task)
+        for place, task in enumerate(rows)
+        if task.phase is TaskPhase.FAILED and task.completion_time
+    ]
+    if not failed:
+        return None
+    time, _, first = min(failed)
+    return Failure(
+        task=first.name,
+        attempt=first.attempt,
+        reason=first.reason or "Error",
+        time=time,
+        pod_name=first.pod_name,
+        node_name=first.node_name,
+        exit_code=first.exit_code,
+        signal=first.signal,
+        message=first.message,
+    )
+
+
+def describe_failure(failure: Failure) -> str:
+    """A failure in one line: the task, the cause and the last line of its output."""
+    how = failure.reason
+    if failure.exit_code is not None:
+        how += f" (exit code {failure.exit_code})"
+    last_line = (failure.message or "").strip().rpartition("\n")[2]
+    return f'Task "{failure.task}" failed: {how}' + (f": {last_line}" if last_line else "")
+
+
+def _message(status: Status, desired: Desired) -> str | None:
+    """One line: why the run goes no further, or how it ended."""
+    if status.run and not status.ended:
+        return _running_message(status)
+    parts = []
+    if status.failure:
+        parts.append(describe_failure(status.failure))
+    elif status.ended and status.phase is Phase.FAILED:
+        parts.append(DELETED)
+    if desired.errors:
+        more = f" (and {len(desired.errors) - 1} more)" if len(desired.errors) > 1 else ""
+        parts.append(f"{'Edited spec is invalid: ' if parts else ''}{desired.errors[0]}{more}")
+    elif desired.schedule is not None and not status.run:
+        parts.append("Schedules are not active yet: no run will be started")
+    elif desired.suspend and not status.run:
+        parts.append("Suspended: set spec.suspend to false to start")
+    return "; ".join(parts)[:_MESSAGE_LENGTH] or None
+
+
+def _running_message(status: Status) -> str | None:
+    parts = []
+    if status.failure:
+        parts.append(describe_failure(status.failure))
+    parts += [_describe_wait(wait) for wait in status.waiting_for if wait.reason != DEPENDENCIES]
+    if not parts:
+        running = [task.name for task in status.tasks if task.phase is TaskPhase.RUNNING]
+        if running:
+            more = f" and {len(running) - 1} more" if len(running) > 1 else ""
+            parts.append(f"Running {running[0]}{more}")
+    return "; ".join(parts)[:_MESSAGE_LENGTH] or None
+
+
+def _describe_wait(wait: Waiting) -> str:
+    more = f" and {wait.tasks - 1} more" if wait.tasks > 1 else ""
+    text = f"{wait.reason}: {wait.task}{more}"
+    return f"{text}: {wait.message}" if wait.message else text
+
+
+def _conditions(status: Status, desired: Desired, now: datetime) -> tuple[Condition, ...]:
+    conditions = status.conditions
+    for condition in _wanted(status, desired):
+        conditions = set_condition(conditions, condition, now)
+    if desired.schedule is None:
+        conditions = tuple(item for item in conditions if item.type != SCHEDULED)
+    return conditions
+
+
+def _wanted(status: Status, desired: Desired) -> Iterator[Condition]:
+    def condition(type_: str, state: str, reason: Reason, message: str | None = None) -> Condition:
+        return Condition(type_, state, reason, message or "", desired.generation)
+
+    if desired.errors:
+        yield condition(VALID, FALSE, Reason.INVALID, list_errors(desired.errors))
+    else:
+        yield condition(VALID, TRUE, Reason.VALID)
+    if desired.schedule is not None:
+        yield condition(SCHEDULED, FALSE, Reason.NOT_ACTIVE, Reason.NOT_ACTIVE.explanation)
+    reason, message = _reason(status)
+    succeeded, failed, complete = _OUTCOMES[status.phase]
+    yield condition(SUCCEEDED, succeeded, reason, message)
+    yield condition(FAILED, failed, reason, message)
+    yield condition(COMPLETE, complete, reason, message)
+
+
+# Succeeded, Failed, Complete
+_OUTCOMES = {
+    Phase.PENDING: (UNKNOWN, UNKNOWN, FALSE),
+    Phase.RUNNING: (UNKNOWN, UNKNOWN, FALSE),
+    Phase.SUCCEEDED: (TRUE, FALSE, TRUE),
+    Phase.FAILED: (FALSE, TRUE, TRUE),
+}
+
+
+def _reason(status: Status) -> tuple[Reason, str | None]:
+    match status.phase:
+        case Phase.PENDING:
+            return Reason.NOT_STARTED, status.message
+        case Phase.RUNNING:
+            return Reason.RUNNING, None
+        case Phase.SUCCEEDED:
+            return Reason.ALL_TASKS_SUCCEEDED, None
+        case Phase.FAILED if status.failure:
+            return Reason.TASK_FAILED, describe_failure(status.failure)
+        case Phase.FAILED:
+            return Reason.CANCELLED, DELETED
+        case _:
+            assert_never(status.phase)
+
+
+def list_errors(errors: tuple[str, ...]) -> str:
+    """The errors of a spec in one text; of very many, the first."""
+    more = len(errors) - ERRORS_SHOWN
+    return "; ".join(errors[:ERRORS_SHOWN]) + (f"; and {more} more" if more > 0 else "")

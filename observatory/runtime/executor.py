@@ -1,0 +1,152 @@
+"""The executor: carries a plan out, in the one order that starts each attempt at most once.
+
+1. POST the gated Pods of the starts, in batches that double; GET the recorded Pods that the cache
+   lacks; POST the ControllerRevision of a run that begins.
+2. PUT the status under the resourceVersion that was planned from. A 409 ends the plan: somebody
+   else decided. What was created before is gated, and a later plan adopts or deletes it.
+3. PATCH the gates away of Pods that the stored status records, and the finalizers of Pods whose
+   end it holds; DELETE, by UID, the Pods that it rules out.
+
+Where an answer was lost nothing is assumed: the error is returned, the key comes back, and the
+next plan begins with what is really there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from observatory.api.names import API_VERSION, KIND, OBSERVATORIES
+from observatory.api.status import Status
+from observatory.api.types import JsonObject
+from observatory.core.fit import fitted
+from observatory.core.model import Answers, Desired, Plan, PodRef, Refused, Start
+from observatory.core.settle import retry_at, settle
+from observatory.kube.api import Api
+from observatory.kube.errors import Conflict, KubeError, NotFound, TooLarge
+from observatory.runtime.podwriter import PodWriter, Wrote
+from observatory.runtime.revisions import Revisions
+
+
+@dataclass(slots=True)
+class Execution:
+    """What came of a plan.
+
+    Attributes:
+        status: The status that is stored now; None if the plan ended before that.
+        version: The resourceVersion under which it is stored.
+        requeue_at: When to plan again, though nothing may have changed.
+        errors: Requests that failed: the key must come back.
+        conflict: Somebody else wrote the object first.
+    """
+
+    status: Status | None = None
+    version: str | None = None
+    requeue_at: datetime | None = None
+    errors: list[KubeError] = field(default_factory=list)
+    conflict: bool = False
+
+
+class Executor:
+    """Carries plans out over an `Api`. It remembers nothing from one plan to the next."""
+
+    def __init__(self, api: Api, wrote: Wrote) -> None:
+        self._api = api
+        self._wrote = wrote
+        self._pods = PodWriter(api, wrote)
+        self._revisions = Revisions(api)
+
+    async def execute(
+        self, plan: Plan, desired: Desired, before: Status, version: str, now: datetime
+    ) -> Execution:
+        """Carry out a plan that was made from the status `before`, stored as `version`.
+
+        Raises:
+            KubeError: The request failed without which nothing else may be done.
+            LeaseLost: Another process leads.
+        """
+        execution = Execution()
+        answers = await self._prepare(plan, desired, execution)
+        status = settle(plan, answers, desired, now)
+        again = retry_at(status, answers.refused, now)
+        execution.requeue_at = min(filter(None, (plan.requeue_at, again)), default=None)
+        if status != before:
+            try:
+                version = await self._store(status, desired, version)
+            except (Conflict, NotFound):
+                execution.conflict = True
+                return execution
+        execution.status, execution.version = status, version
+        pods = self._pods
+        await _together(
+            execution.errors,
+            *(pods.release(desired, pod) for pod in (*plan.release, *answers.started.values())),
+            *(pods.finish(desired, pod) for pod in plan.finish),
+            *(pods.delete(desired, pod) for pod in plan.delete),
+        )
+        return execution
+
+    async def _prepare(self, plan: Plan, desired: Desired, execution: Execution) -> Answers:
+        if plan.revision is not None:
+            await self._revisions.keep(desired, plan.revision, plan.draft.run)
+        started: dict[str, PodRef] = {}
+        refused: dict[str, Refused] = {}
+        lost: set[str] = set()
+
+        async def start(attempt: Start) -> None:
+            match await self._pods.start(desired, attempt):
+                case PodRef() as pod:
+                    started[attempt.task] = pod
+                case Refused() as refusal:
+                    refused[attempt.task] = refusal
+
+        async def verify(pod: PodRef) -> None:
+            if await self._pods.is_lost(desired, pod):
+                lost.add(pod.uid)
+
+        await _together(execution.errors, *(verify(pod) for pod in plan.verify))
+        for batch in slow_start(plan.starts):
+            await _together(execution.errors, *(start(attempt) for attempt in batch))
+            if refused or execution.errors:
+                break  # the others would most likely meet the same answer
+        return Answers(started, refused, frozenset(lost))
+
+    async def _store(self, status: Status, desired: Desired, version: str) -> str:
+        """PUT the status under `version`; the version that it is stored as."""
+        try:
+            stored = await self._put(desired, version, fitted(status, desired))
+        except TooLarge:
+            # Metadata, or other writers, left less room than planned for: the shortest form then.
+            stored = await self._put(desired, version, fitted(status, desired, budget=0))
+        new: str = stored["metadata"]["resourceVersion"]
+        self._wrote(desired.uid, OBSERVATORIES, int(new))
+        return new
+
+    async def _put(self, desired: Desired, version: str, status: JsonObject) -> JsonObject:
+        metadata = {
+            "namespace": desired.key.namespace,
+            "name": desired.key.name,
+            "uid": desired.uid,
+            "resourceVersion": version,
+        }
+        body = {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": status}
+        return await self._api.replace(OBSERVATORIES, desired.key, body, subresource="status")
+
+
+def slow_start(starts: Sequence[Start]) -> Iterator[Sequence[Start]]:
+    """Batches of 1, 2, 4, …: as in the Job controller, a refusal costs few requests."""
+    size, first = 1, 0
+    while first < len(starts):
+        yield starts[first : first + size]
+        first, size = first + size, size * 2
+
+
+async def _together(errors: list[KubeError], *requests: Coroutine[None, None, None]) -> None:
+    """Make the requests side by side; one that fails keeps none of the others from ending."""
+    for result in await asyncio.gather(*requests, return_exceptions=True):
+        if isinstance(result, KubeError):
+            errors.append(result)
+        elif isinstance(result, BaseException):
+            raise result

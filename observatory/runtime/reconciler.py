@@ -1,0 +1,186 @@
+"""The reconciler: brings one Observatory, by its key, a step closer to what it asks for.
+
+It reads the caches in one step, plans, and has the plan carried out. It is level-triggered: what
+happened doesn't matter, only what is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from observatory.api.names import OBSERVATORIES, Key
+from observatory.api.status import Status, StatusError
+from observatory.api.types import JsonObject
+from observatory.core.desired import desire
+from observatory.core.model import Desired, Event, Observed, Pod, Program
+from observatory.core.plan import plan
+from observatory.core.pods import ref
+from observatory.core.settle import tell
+from observatory.kube.api import Api
+from observatory.kube.errors import NotFound
+from observatory.machinery.consistency import ConsistencyStore
+from observatory.runtime.cache import Cache, Scope
+from observatory.runtime.executor import Executor
+from observatory.runtime.podwriter import PodWriter
+from observatory.runtime.revisions import Revisions
+
+LAG_PATIENCE = timedelta(seconds=10)
+"""Time after which a key is worked on although the cache still lags. It costs writes that are
+refused, never a second start: no rule of the start protocol relies on a fresh cache."""
+CONFLICT_PATIENCE = 1.0
+"""Seconds in which the watch should have brought the version that our write conflicted with."""
+
+Record = Callable[[JsonObject, Event], None]
+"""Emits an Event about an Observatory; best effort."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """When the key is to come back, in seconds, though nothing may have happened by then."""
+
+    requeue_after: float | None = None
+
+
+class TerminalError(Exception):
+    """Trying again can't help until the object changes."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """What was derived of one Observatory: once a change, and not once a look."""
+
+    desired: Desired
+    version: str
+    status: Status
+    pinned: Program | None = None
+
+
+class Reconciler:
+    """Reconciles Observatories over an `Api`, from the caches."""
+
+    def __init__(
+        self, api: Api, cache: Cache, *, now: Callable[[], datetime], record: Record
+    ) -> None:
+        self._api = api
+        self._cache = cache
+        self._now = now
+        self._record = record
+        self._consistency = ConsistencyStore()
+        self._executor = Executor(api, self._consistency.wrote)
+        self._pods = PodWriter(api, self._consistency.wrote)
+        self._revisions = Revisions(api)
+        self._known: dict[Key, _Known] = {}
+        self._lagging_since: dict[Key, datetime] = {}
+
+    async def reconcile(self, key: Key) -> Result:
+        """One step for one Observatory, whether it exists or not.
+
+        Not to be called for a key that is being reconciled.
+
+        Raises:
+            KubeError: A request failed; come back with back-off.
+            TerminalError: Come back when the object has changed.
+        """
+        scope = self._cache.scope(key.namespace)
+        observatory = scope.observatories.get(key)
+        uid = observatory["metadata"]["uid"] if observatory else None
+        if uid and self._must_wait(key, uid, scope):
+            return Result(LAG_PATIENCE.total_seconds())
+        pods = scope.pods_of(key)
+        strays = [pod for pod in pods if pod.owner_uid != uid]
+        if strays:
+            await self._sweep(key, strays)
+        if observatory is None:
+            self._forget(key)
+            return Result()
+        own = tuple(pod for pod in pods if pod.owner_uid == uid)
+        return await self._step(observatory, key, own)
+
+    def _must_wait(self, key: Key, uid: str, scope: Scope) -> bool:
+        """Whether the cache lacks our own last writes; their watch events bring the key back."""
+        if not self._consistency.lagging(uid, scope.seen()):
+            self._lagging_since.pop(key, None)
+            return False
+        now = self._now()
+        return now - self._lagging_since.setdefault(key, now) < LAG_PATIENCE
+
+    async def _step(self, observatory: JsonObject, key: Key, pods: tuple[Pod, ...]) -> Result:
+        now = self._now()
+        known = self._derive(observatory, key)
+        desired, before = known.desired, known.status
+        known.pinned = await self._pinned(known)
+        made = plan(desired, Observed(before, pods, known.pinned), now)
+        execution = await self._executor.execute(made, desired, before, known.version, now)
+        if execution.conflict:
+            return Result(CONFLICT_PATIENCE)
+        if execution.status is not None and execution.version is not None:
+            known.status, known.version = execution.status, execution.version
+            for event in (*made.events, *tell(before, execution.status, desired)):
+                self._record(observatory, event)
+        if execution.errors:
+            raise execution.errors[0]
+        if execution.requeue_at is None:
+            return Result()
+        return Result(max((execution.requeue_at - self._now()).total_seconds(), 0.0))
+
+    def _derive(self, observatory: JsonObject, key: Key) -> _Known:
+        metadata = observatory["metadata"]
+        known = self._known.get(key)
+        if known is None or known.desired.uid != metadata["uid"]:
+            self._forget(key)
+            known = self._known[key] = _Known(desire(observatory), "", Status())
+        elif (known.desired.generation, known.desired.deleting) != (
+            metadata.get("generation", 0),
+            "deletionTimestamp" in metadata,
+        ):
+            known.desired = desire(observatory)
+        if known.version != metadata["resourceVersion"]:
+            try:
+                known.status = Status.from_wire(observatory.get("status") or {})
+            except StatusError as error:
+                note = f"{error}; only the operator may write status. Delete this Observatory"
+                self._record(observatory, Event("StatusInvalid", note, "Validate", warning=True))
+                raise TerminalError(str(error)) from error
+            known.version = metadata["resourceVersion"]
+        return known
+
+    async def _pinned(self, known: _Known) -> Program | None:
+        """The program of the run in progress: the desired one unless the spec was edited since."""
+        revision = known.status.revision
+        if not known.status.active or revision is None:
+            return None
+        for program in (known.desired.program, known.pinned):
+            if program is not None and program.revision == revision:
+                return program
+        return await self._revisions.load(known.desired, revision)
+
+    async def _sweep(self, key: Key, strays: list[Pod]) -> None:
+        """Let go of Pods whose Observatory is gone; the garbage collector does the rest.
+
+        A gated Pod was never started and never will be: no status is left that could record it.
+        """
+        live = await self._live_uid(key)
+        for pod in strays:
+            if pod.owner_uid is not None and pod.owner_uid == live:
+                continue  # it is our cache that is behind
+            owner = Desired(key, pod.owner_uid or "", generation=0, deleting=True)
+            if pod.gated and not pod.deleting:
+                await self._pods.delete(owner, ref(pod))
+            elif pod.tracked and (pod.deleting or pod.outcome):
+                await self._pods.finish(owner, ref(pod))
+
+    async def _live_uid(self, key: Key) -> str | None:
+        try:
+            observatory = await self._api.get(OBSERVATORIES, key)
+        except NotFound:
+            return None
+        uid: str = observatory["metadata"]["uid"]
+        return uid
+
+    def _forget(self, key: Key) -> None:
+        self._lagging_since.pop(key, None)
+        known = self._known.pop(key, None)
+        if known is not None:
+            self._consistency.forget(known.desired.uid)
