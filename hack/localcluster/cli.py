@@ -21,6 +21,7 @@ def main() -> int:
     kind.add_argument("--no-node", action="store_const", dest="node", const=Node.NONE)
     kind.add_argument("--kubelet", action="store_const", dest="node", const=Node.KUBELET)
     kind.add_argument("--kwok", action="store_const", dest="node", const=Node.KWOK)
+    up.add_argument("--nodes", type=int, default=1)
     up.add_argument("--audit", action="store_true")
     up.add_argument("--fsync", action="store_true")
     down = commands.add_parser("down")
@@ -30,7 +31,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         if arguments.command == "up":
-            made = cluster.up(Cluster(arguments.name, node=arguments.node or Node.NONE, audit=arguments.audit, fsync=arguments.fsync))
+            made = cluster.up(Cluster(arguments.name, node=arguments.node or Node.NONE, nodes=arguments.nodes, audit=arguments.audit, fsync=arguments.fsync))
             print(f"export KUBECONFIG={made.folder.kubeconfig}")
         elif arguments.command == "down":
             say("Removed" if cluster.down(arguments.name) else "There is no such cluster")
