@@ -1,0 +1,81 @@
+"""The documents in YAML and JSON files, with the line of each field."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import yaml
+
+from observatory.api.fielderrors import quote
+from observatory.cli.yamlvalues import Builder, DocumentError
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document of a file, and the lines on which its fields begin."""
+
+    value: object
+    lines: dict[str, int]
+
+    def line(self, path: str) -> int:
+        """The line of a field, or of the nearest thing around it; 0 if that is unknown."""
+        while path and path not in self.lines:
+            path = path[: max(path.rfind("."), path.rfind("["), 0)]
+        return self.lines.get(path, 0)
+
+
+def read_documents(text: str) -> Iterator[Document]:
+    """The documents of a text, without the empty ones.
+
+    Raises:
+        DocumentError: The text, from here on, is neither YAML nor JSON, or is refused.
+    """
+    if text.lstrip()[:1] in ("{", "["):
+        try:
+            value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        except json.JSONDecodeError:
+            pass  # It may be YAML in braces, or several documents.
+        except RecursionError as error:
+            raise DocumentError("nested too deep") from error
+        except DocumentError:
+            raise
+        except ValueError as error:  # Python refuses integers of thousands of digits.
+            raise DocumentError("a number has too many digits") from error
+        else:
+            yield Document(value, {})
+            return
+    yield from _read_yaml(text)
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise DocumentError(f"key {quote(twice)} is given twice in one object")
+    return value
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise DocumentError(f"{name} is not a JSON number")
+
+
+def _read_yaml(text: str) -> Iterator[Document]:
+    builder = Builder()
+    try:
+        for event in yaml.parse(text, Loader=_Loader):
+            builder.take(event)
+            if isinstance(event, yaml.DocumentEndEvent):
+                if builder.value is not None:
+                    yield Document(builder.value, builder.lines)
+                builder = Builder()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        raise DocumentError(f"not YAML: {error.problem}", mark.line + 1 if mark else 0) from error
+    except yaml.YAMLError as error:
+        raise DocumentError(f"not YAML: {str(error).partition(chr(10))[0]}") from error

@@ -1,0 +1,79 @@
+"""`observatory`: what people type.
+
+A command is a module with two functions: `add_parser(subparsers)` adds its parser and sets its
+`handler`, which takes the parsed arguments and returns the exit code. Only the module of the
+command that was given is imported, so that each starts as fast as it can.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from observatory import __version__
+
+COMMANDS = {
+    "run": "run the operator",
+    "validate": "say everything that is wrong with workflow files, without a cluster",
+}
+"""The commands, each a module of this package, with the line about it in `--help`."""
+
+_DESCRIPTION = "Runs DAGs of container tasks that are written as Kubernetes objects."
+_EPILOG = """\
+examples:
+  observatory validate workflow.yaml     check a workflow before it is applied
+  observatory run --leader-elect         run the operator
+  observatory validate --help            all about one command
+
+Exit codes: 0 all is well, 1 what was asked about is not, 2 the command could not do its work.
+"""
+_INTERRUPTED = 130
+_BROKEN_PIPE = 141
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and where the help is; exit 2."""
+        self.exit(2, f"error: {message} (see {self.prog} --help)\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    try:
+        options = _parser(arguments).parse_args(arguments)
+        code: int = options.handler(options)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has read enough. Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+    return code
+
+
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="observatory",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"observatory {__version__}")
+    subparsers = parser.add_subparsers(
+        title="commands", dest="command", metavar="COMMAND", required=True
+    )
+    given = next((argument for argument in arguments if not argument.startswith("-")), None)
+    for name, summary in COMMANDS.items():
+        if name == given:
+            importlib.import_module(f"observatory.cli.{name}").add_parser(subparsers)
+        else:
+            subparsers.add_parser(name, help=summary)
+    return parser
