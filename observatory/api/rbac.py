@@ -1,0 +1,131 @@
+"""What the operator may do, and why: the one table behind its roles.
+
+Not here, and never: Secrets, nodes, Pod logs and exec, roles, impersonation, wildcards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from observatory.api.names import (
+    CONTROLLER_REVISIONS,
+    EVENTS,
+    LEASES,
+    OBSERVATORIES,
+    PODS,
+    Resource,
+)
+from observatory.api.types import JsonObject
+
+LABELS = {
+    "app.kubernetes.io/name": "observatory-operator",
+    "app.kubernetes.io/managed-by": "kustomize",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """Some verbs on one resource, and what they are needed for."""
+
+    resource: Resource
+    verbs: tuple[str, ...]
+    reason: str
+    subresource: str = ""
+
+    @property
+    def target(self) -> str:
+        """The resource as a rule of a role names it."""
+        plural = self.resource.plural
+        return f"{plural}/{self.subresource}" if self.subresource else plural
+
+
+OPERATOR = (
+    Permission(OBSERVATORIES, ("get", "list", "watch"), "reads what is to be run"),
+    Permission(
+        OBSERVATORIES,
+        ("get", "patch", "update"),
+        "writes what has happened; every decision is such a write",
+        "status",
+    ),
+    Permission(
+        OBSERVATORIES,
+        ("update",),
+        "makes Pods whose owner is deleted after them, where clusters check that",
+        "finalizers",
+    ),
+    Permission(
+        PODS,
+        ("create", "delete", "get", "list", "patch", "watch"),
+        "runs the tasks; patches remove its own gate and finalizer",
+    ),
+    Permission(
+        CONTROLLER_REVISIONS,
+        ("create", "delete", "get", "list", "patch"),
+        "pins each run to the tasks it began with",
+    ),
+    Permission(EVENTS, ("create", "patch"), "tells people what it does"),
+)
+"""In each namespace it watches, or in all of them."""
+
+LEADER_ELECTION = (Permission(LEASES, ("create", "get", "update"), "elects a leader"),)
+"""In its own namespace only."""
+
+VIEWER = (
+    Permission(OBSERVATORIES, ("get", "list", "watch"), "sees workflows"),
+    Permission(OBSERVATORIES, ("get",), "sees how they go", "status"),
+)
+EDITOR = (
+    Permission(
+        OBSERVATORIES,
+        ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"),
+        "writes workflows",
+    ),
+    Permission(OBSERVATORIES, ("get",), "sees how they go", "status"),
+)
+"""Whoever may write workflows runs containers with them: see `role_manifests`."""
+
+
+def rules(permissions: Sequence[Permission]) -> list[JsonObject]:
+    """The rules of a role that has these permissions and no others."""
+    return [
+        {
+            "apiGroups": [permission.resource.group],
+            "resources": [permission.target],
+            "verbs": list(permission.verbs),
+        }
+        for permission in permissions
+    ]
+
+
+def role_manifests() -> dict[str, JsonObject]:
+    """The roles, by the name of their file.
+
+    Viewers are aggregated into `view`, and so into `edit` and `admin`. The editor role is
+    aggregated into `admin` alone: those who hold `edit` may create Pods already, but a cluster
+    that withholds that from them must not give it back by way of a workflow.
+    """
+    return {
+        "role.yaml": _role("ClusterRole", "manager-role", OPERATOR),
+        "leader_election_role.yaml": _role("Role", "leader-election-role", LEADER_ELECTION),
+        "observatory_viewer_role.yaml": _role(
+            "ClusterRole", "observatory-viewer-role", VIEWER, "view"
+        ),
+        "observatory_editor_role.yaml": _role(
+            "ClusterRole", "observatory-editor-role", EDITOR, "admin"
+        ),
+    }
+
+
+def _role(
+    kind: str, name: str, permissions: Sequence[Permission], aggregate_to: str = ""
+) -> JsonObject:
+    labels = dict(LABELS)
+    if aggregate_to:
+        labels[f"rbac.authorization.k8s.io/aggregate-to-{aggregate_to}"] = "true"
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": kind,
+        "metadata": {"name": name, "labels": labels},
+        "rules": rules(permissions),
+    }
