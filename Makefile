@@ -1,0 +1,93 @@
+# Thin names for what has its one implementation elsewhere: tox.ini, hack/, manifests/.
+
+# Where `install`, `deploy` and `run` go. Your current cluster is never touched by accident: name
+# a context (make install CONTEXT=staging) or set KUBECONFIG.
+CONTEXT ?=
+IMG ?= observatory-operator:latest
+CONTAINER_TOOL ?= docker
+PYTHON ?= python3
+VENV := .venv
+KUBECTL := hack/kubectl $(if $(CONTEXT),--context=$(CONTEXT))
+
+.DEFAULT_GOAL := help
+
+##@ See it work
+
+.PHONY: demo
+demo: $(VENV)/ready ## Run the quick-start workflow on a cluster that is found or made.
+	$(VENV)/bin/python hack/demo up
+
+.PHONY: demo-down
+demo-down: ## Remove the demo's cluster and everything in it.
+	$(PYTHON) hack/demo down
+
+##@ Use it on a cluster (CONTEXT=name, or KUBECONFIG)
+
+.PHONY: install
+install: ## Install the CRD.
+	$(KUBECTL) apply --server-side -f manifests/crd
+
+.PHONY: uninstall
+uninstall: ## Remove the CRD, and with it every Observatory.
+	$(KUBECTL) delete --ignore-not-found -f manifests/crd
+
+.PHONY: deploy
+deploy: ## Deploy the operator with leader election (IMG=repository/image:tag).
+	$(KUBECTL) kustomize manifests/default | sed 's|image: observatory-operator:latest|image: $(IMG)|' | $(KUBECTL) apply --server-side -f -
+
+.PHONY: undeploy
+undeploy: ## Remove the operator, the CRD, and with it every Observatory.
+	$(KUBECTL) kustomize manifests/default | $(KUBECTL) delete --ignore-not-found -f -
+
+.PHONY: run
+run: $(VENV)/ready ## Run the operator from here against that cluster.
+	@test -n "$(CONTEXT)$(KUBECONFIG)" || { echo "error: name the cluster: make run CONTEXT=name, or set KUBECONFIG" >&2; exit 2; }
+	$(VENV)/bin/python -m observatory run $(if $(CONTEXT),--context=$(CONTEXT))
+
+##@ Develop
+
+.PHONY: test
+test: $(VENV)/ready ## Run everything: lint, types, contracts, unit, integration, e2e.
+	$(VENV)/bin/tox
+
+.PHONY: lint
+lint: $(VENV)/ready ## Run the linters, the type checker and the import contracts.
+	$(VENV)/bin/tox -e lint,types,imports
+
+.PHONY: benchmark
+benchmark: $(VENV)/ready ## Measure CPU per task and peak memory on fake nodes.
+	$(VENV)/bin/python hack/benchmark
+
+.PHONY: generate manifests
+generate: manifests ## The same as manifests: everything generated comes from observatory/api.
+manifests: $(VENV)/ready ## Write the CRD, the RBAC rules and docs/api.md from observatory/api.
+	$(VENV)/bin/python hack/manifests
+
+##@ Build
+
+.PHONY: build
+build: $(VENV)/ready ## Build the wheel into dist/.
+	$(VENV)/bin/python -m pip --quiet wheel --no-deps --wheel-dir dist .
+
+.PHONY: docker-build
+docker-build: ## Build the image (IMG=repository/image:tag).
+	$(CONTAINER_TOOL) build --tag $(IMG) .
+
+.PHONY: docker-push
+docker-push: ## Push the image (IMG=repository/image:tag).
+	$(CONTAINER_TOOL) push $(IMG)
+
+.PHONY: help
+help: ## Show this help.
+	@awk 'BEGIN {FS = ":.*##"; printf "Usage: make \033[36m<target>\033[0m\n"} \
+	  /^[a-z-]+:.*?##/ { printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2 } \
+	  /^##@/ { printf "\n\033[1m%s\033[0m\n", substr($$0, 5) }' $(MAKEFILE_LIST)
+
+$(VENV)/ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "error: $(PYTHON) is older than Python 3.11; set PYTHON=python3.x" >&2; exit 2; }
+	@echo "Installing the project into $(VENV) (about a minute the first time)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	@$(VENV)/bin/python -m pip install --quiet --editable . 'tox>=4.67,<5'
+	@touch $@

@@ -1,0 +1,31 @@
+"""A cluster with real containers, shared by all tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.cluster import Cluster, Operator, made_cluster
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    with made_cluster("e2e", "--kubelet", "--audit") as made:
+        yield made
+
+
+@pytest.fixture
+def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A namespace called after the test."""
+    name = request.node.name.replace("_", "-").split("[")[0][:63].rstrip("-")
+    with cluster.namespace(name) as made:
+        yield made
+
+
+@pytest.fixture
+def operator(cluster: Cluster, namespace: str, tmp_path: Path) -> Iterator[Operator]:
+    """An operator for the test's namespace."""
+    with cluster.operator("--namespace", namespace, log=tmp_path / "operator.log") as started:
+        yield started

@@ -1,0 +1,126 @@
+"""Promise 1 with real containers: whatever happens to the operator, a task runs once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e import ledger
+from tests.support.cluster import Cluster, JsonObject, Operator, eventually
+
+pytestmark = pytest.mark.e2e
+
+SHAPE = {
+    "a": (),
+    "b": ("a",),
+    "c": ("a",),
+    "d": ("b", "c"),
+    "e": ("d",),
+    "f": ("d",),
+    "g": ("e", "f"),
+}
+ONCE = Counter(dict.fromkeys(SHAPE, 1))
+
+
+@pytest.fixture
+def folder(cluster: Cluster, namespace: str, tmp_path: Path) -> Iterator[Path]:
+    if cluster.audit_log is None:
+        pytest.skip("the node of a foreign cluster cannot be looked into")
+    ledger.install(cluster, namespace, tmp_path)
+    probe = ledger.task("probe")
+    pod: JsonObject = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": "probe",
+            "namespace": namespace,
+            "labels": {"workflow.seventh-horizon.io/task": "probe"},
+        },
+        "spec": {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": False,
+            "containers": [
+                {"name": "task", "image": probe["image"], "command": ["true"]},
+            ],
+        },
+    }
+
+    def mutated(_: object) -> bool:
+        # A new policy takes a moment to reach the API server's admission.
+        volumes = cluster.kubectl(
+            "create", "-f", "-", "--dry-run=server", "-o", "jsonpath={.spec.volumes}",
+            stdin=str(pod).replace("'", '"').replace("False", "false"),
+        )  # fmt: skip
+        return "ledger" in volumes
+
+    eventually(lambda: None, mutated)
+    yield tmp_path
+    for kind in ("mutatingadmissionpolicy", "mutatingadmissionpolicybinding"):
+        cluster.kubectl("delete", kind, f"ledger-{namespace}", "--ignore-not-found")
+
+
+def workflow(namespace: str, name: str) -> JsonObject:
+    return {
+        "apiVersion": "workflow.seventh-horizon.io/v1alpha1",
+        "kind": "Observatory",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"tasks": [ledger.task(name, *needs) for name, needs in SHAPE.items()]},
+    }
+
+
+def sight(cluster: Cluster, namespace: str, name: str) -> tuple[object, ...]:
+    """What can be seen of a run, to notice that something has happened."""
+    status = cluster.status(namespace, name)
+    rows = tuple((row["name"], row["phase"]) for row in status.get("tasks", ()))
+    pods = tuple(
+        (
+            pod["metadata"]["name"],
+            pod["status"].get("phase"),
+            bool(pod["spec"].get("schedulingGates")),
+            bool(pod["metadata"].get("finalizers")),
+        )
+        for pod in cluster.get("pods", "-n", namespace)["items"]
+    )
+    return (rows, pods)
+
+
+def test_kill_ten_times(
+    cluster: Cluster, namespace: str, operator: Operator, folder: Path
+) -> None:
+    cluster.apply(workflow(namespace, "killed"))
+    seen: tuple[object, ...] = ()
+    for _ in range(10):
+        # Kill it right after each change: between any two writes, sooner or later.
+        seen = eventually(
+            lambda: sight(cluster, namespace, "killed"), lambda now, old=seen: now != old, pause=0.02
+        )
+        operator.kill()
+        operator.restart()
+
+    status = cluster.wait_complete(namespace, "killed")
+
+    assert status["phase"] == "Succeeded"
+    assert ledger.starts(folder) == ONCE
+
+
+def test_a_second_operator_while_the_first_is_paused(
+    cluster: Cluster, namespace: str, operator: Operator, folder: Path, tmp_path: Path
+) -> None:
+    cluster.apply(workflow(namespace, "paused"))
+    eventually(
+        lambda: cluster.status(namespace, "paused"), lambda status: status.get("progress") == "2/7"
+    )
+    operator.pause()
+    with cluster.operator("--namespace", namespace, log=tmp_path / "second.log"):
+        eventually(
+            lambda: cluster.status(namespace, "paused"),
+            lambda status: status["progress"] in ("4/7", "5/7", "6/7", "7/7"),
+        )
+        operator.go_on()  # it goes on where it was, with what it knew then
+        status = cluster.wait_complete(namespace, "paused")
+
+    assert status["phase"] == "Succeeded"
+    assert ledger.starts(folder) == ONCE

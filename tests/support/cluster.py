@@ -1,0 +1,186 @@
+"""A real cluster for tests, and operators as real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+ROOT = Path(__file__).resolve().parents[2]
+LABELS = "workflow.seventh-horizon.io"
+
+JsonObject = dict[str, Any]
+T = TypeVar("T")
+
+
+class Cluster:
+    """A cluster by its kubeconfig, spoken to with kubectl."""
+
+    def __init__(self, kubeconfig: str, audit_log: Path | None = None) -> None:
+        self.kubeconfig = kubeconfig
+        self.audit_log = audit_log
+        self.environment = {**os.environ, "KUBECONFIG": kubeconfig}
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
+        done = subprocess.run(
+            [ROOT / "hack" / "kubectl", *arguments],
+            check=False,
+            input=stdin,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        if check and done.returncode:
+            raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
+        return done.stdout if check else done.stdout + done.stderr
+
+    def apply(self, obj: JsonObject) -> None:
+        self.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(obj))
+
+    def get(self, *arguments: str) -> JsonObject:
+        found: JsonObject = json.loads(self.kubectl("get", *arguments, "-o", "json"))
+        return found
+
+    def status(self, namespace: str, name: str) -> JsonObject:
+        status: JsonObject = self.get("observatory", name, "-n", namespace).get("status", {})
+        return status
+
+    def wait_complete(self, namespace: str, name: str, seconds: float = 120) -> JsonObject:
+        """The status of an Observatory once it has ended."""
+        return eventually(
+            lambda: self.status(namespace, name),
+            lambda status: "completionTime" in status,
+            seconds=seconds,
+        )
+
+    @contextmanager
+    def namespace(self, name: str) -> Iterator[str]:
+        """A namespace of the test's own; it is deleted afterwards, without waiting for its end."""
+        self.kubectl("delete", "namespace", name, "--ignore-not-found")
+        self.kubectl("create", "namespace", name)
+        try:
+            yield name
+        finally:
+            self.kubectl("delete", "namespace", name, "--wait=false")
+
+    @contextmanager
+    def operator(self, *flags: str, log: Path) -> Iterator[Operator]:
+        """A running operator, ended with SIGTERM unless the test has ended it."""
+        operator = Operator(self, flags, log)
+        try:
+            yield operator
+        finally:
+            operator.stop()
+
+
+class Operator:
+    """One operator process against a cluster."""
+
+    def __init__(self, cluster: Cluster, flags: tuple[str, ...], log: Path) -> None:
+        self._cluster = cluster
+        self._flags = flags
+        self.log = log
+        self.process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        argv = [sys.executable, "-m", "observatory", "run", "--kubeconfig"]
+        argv += [self._cluster.kubeconfig, "--metrics-bind-address=0"]
+        argv += ["--health-probe-bind-address=0", "--log-format=json", *self._flags]
+        with self.log.open("ab") as log:
+            return subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+    def kill(self) -> None:
+        """SIGKILL, as the OOM killer does it."""
+        self.process.kill()
+        self.process.wait()
+
+    def restart(self) -> None:
+        """Start again after a kill."""
+        assert self.process.poll() is not None, "the operator still runs"
+        self.process = self._start()
+
+    def pause(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        if self.process.poll() is None:
+            self.go_on()
+            self.process.terminate()
+        try:
+            return self.process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise AssertionError(f"SIGTERM did not end it:\n{self.log.read_text()}") from None
+
+    def lines(self) -> list[JsonObject]:
+        """What it logged so far."""
+        text = self.log.read_text()
+        return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+def eventually(
+    look: Callable[[], T], accept: Callable[[T], object], *, seconds: float = 60, pause: float = 0.2
+) -> T:
+    """What `look` shows once it is acceptable; fails with the last sight after `seconds`.
+
+    It polls a system that nothing in this process can wait on.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        seen = look()
+        if accept(seen):
+            return seen
+        assert time.monotonic() < deadline, f"not so after {seconds} s; last seen: {seen}"
+        time.sleep(pause)
+
+
+def hack_cluster(*arguments: str) -> str:
+    """Run `hack/cluster`; what it prints to stdout. What it tells people goes to stderr."""
+    done = subprocess.run(
+        [ROOT / "hack" / "cluster", *arguments], check=False, stdout=subprocess.PIPE, text=True
+    )
+    assert done.returncode == 0, f"hack/cluster {' '.join(arguments)} failed"
+    return done.stdout.strip()
+
+
+@contextmanager
+def made_cluster(name: str, *flags: str) -> Iterator[Cluster]:
+    """The cluster of OBSERVATORY_TEST_KUBECONFIG, else one that is made, and removed afterwards.
+
+    OBSERVATORY_TEST_KEEP=1 leaves it running, for quick repetitions.
+    """
+    given = os.environ.get("OBSERVATORY_TEST_KUBECONFIG")
+    if given:
+        cluster = Cluster(given)
+        install(cluster)
+        yield cluster
+        return
+    hack_cluster("up", "--name", name, *flags)
+    try:
+        kubeconfig = hack_cluster("kubeconfig", "--name", name)
+        cluster = Cluster(kubeconfig, Path(kubeconfig).parent / "logs" / "audit.log")
+        install(cluster)
+        yield cluster
+    finally:
+        if not os.environ.get("OBSERVATORY_TEST_KEEP"):
+            hack_cluster("down", "--name", name)
+
+
+def install(cluster: Cluster) -> None:
+    """Install the CRD."""
+    cluster.kubectl("apply", "--server-side", "-f", str(ROOT / "manifests" / "crd"))
+    crd = f"crd/observatories.{LABELS}"
+    cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", crd)
