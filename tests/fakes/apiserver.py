@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from observatory.api.names import NAMESPACES, Key, Resource
+from observatory.api.names import NAMESPACES, PODS, Key, Resource
 from observatory.api.types import JsonObject
 from observatory.kube.api import NO_PARAMS, Patch, PatchKind
 from observatory.kube.errors import ApiError, Invalid
@@ -201,6 +201,8 @@ class FakeApiServer:
         old = self.storage.get(resource, key)
         if old is None:
             if rules.behaviour(resource).create_on_update and subresource is None:
+                if body["metadata"].keys() & {"resourceVersion", "uid"}:
+                    raise rules.conflict(resource, key.name, "there is no object to be updated")
                 return self.create_now(resource, key.namespace, body)
             raise rules.not_found(resource, key.name)
         return self._updated(resource, key, old, body, subresource)
@@ -234,25 +236,23 @@ class FakeApiServer:
         if uid is not None and uid != metadata["uid"]:
             raise rules.conflict(resource, key.name, "Precondition failed: UID in precondition")
         grace = rules.grace_seconds(resource, item)
-        if not grace and not metadata.get("finalizers") and resource != NAMESPACES:
-            removed = self.storage.remove(resource, key)
-            if rules.behaviour(resource).returns_deleted:
-                return removed
-            return {
-                "kind": "Status",
-                "apiVersion": "v1",
-                "status": "Success",
-                "details": {**rules.details(resource, key.name), "uid": metadata["uid"]},
-            }
-        if not metadata.get("deletionTimestamp"):
+        first = "deletionTimestamp" not in metadata
+        if first or grace < metadata.get("deletionGracePeriodSeconds", 0):
             metadata["deletionTimestamp"] = self._time(grace)
             metadata["deletionGracePeriodSeconds"] = grace
-            if "generation" in metadata:
-                metadata["generation"] += 1
-        elif grace < metadata.get("deletionGracePeriodSeconds", 0):
-            metadata["deletionTimestamp"] = self._time()
-            metadata["deletionGracePeriodSeconds"] = grace
-        return self.storage.put(resource, key, item)
+        if first and "generation" in metadata:
+            metadata["generation"] += 1
+        if grace or metadata.get("finalizers") or resource == NAMESPACES:
+            return self.storage.put(resource, key, item)
+        if resource == PODS:
+            # Two writes even when nothing holds it: a Pod is marked first and then removed.
+            self.storage.put(resource, key, item)
+            return self.storage.remove(resource, key)
+        self.storage.remove(resource, key)
+        status: JsonObject = {"kind": "Status", "apiVersion": "v1", "status": "Success"}
+        return status | {
+            "details": {**rules.details(resource, key.name), "uid": metadata["uid"]},
+        }
 
     def _updated(
         self,

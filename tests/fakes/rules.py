@@ -54,12 +54,11 @@ class Behaviour:
     has_generation: bool = False
     unconditional_update: bool = True  # a PUT without resourceVersion is accepted
     create_on_update: bool = False  # a PUT of what is not there creates it
-    returns_deleted: bool = False  # DELETE answers the object, not a Status
     custom: bool = False
 
 
 _BUILT_IN = {
-    PODS: Behaviour(has_status=True, has_generation=True, returns_deleted=True),
+    PODS: Behaviour(has_status=True, has_generation=True),
     NAMESPACES: Behaviour(has_status=True),
     CONTROLLER_REVISIONS: Behaviour(),
     EVENTS: Behaviour(create_on_update=True),

@@ -234,9 +234,10 @@ def test_a_watch_tells_what_happened_since_its_version(server: FakeApiServer) ->
     server.patch_now(PODS, ONE, {"metadata": {"labels": {"a": "b"}}}, kind=PatchKind.MERGE)
     server.delete_now(PODS, ONE)
     at = int(since)
-    assert run(watched(server, 2, resourceVersion=since)) == [
+    assert run(watched(server, 3, resourceVersion=since)) == [
         ("MODIFIED", "one", str(at + 1)),
-        ("DELETED", "one", str(at + 2)),
+        ("MODIFIED", "one", str(at + 2)),
+        ("DELETED", "one", str(at + 3)),
     ]
 
 

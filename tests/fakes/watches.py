@@ -11,7 +11,6 @@ import orjson
 from observatory.api.names import Key, Resource
 from observatory.api.types import JsonObject
 from tests.fakes import rules
-from tests.fakes.lists import too_large
 from tests.fakes.selectors import Matcher, matcher
 from tests.fakes.storage import Entry, Storage
 
@@ -87,8 +86,6 @@ class Stream:
             raise rules.invalid(
                 self._resource, "", "resourceVersionMatch: Forbidden: has to be NotOlderThan"
             )
-        if wanted not in {"", "0"} and int(wanted) > self._storage.version:
-            raise too_large(wanted, self._storage.version)
         if wanted in {"", "0"} or initial:
             self._version = self._storage.version
             for _, item in self._storage.items(self._resource, self._namespace):
@@ -98,7 +95,7 @@ class Stream:
                 annotations = {"k8s.io/initial-events-end": "true"}
                 self._pending.append(self._bookmark_line(annotations))
             return
-        self._version = int(wanted)
+        self._version = int(wanted)  # one that is not there yet is waited for, as the real one does
 
     def end(self, error: Exception | None) -> None:
         self._ended, self._error = True, error
@@ -142,7 +139,7 @@ class Stream:
                 line = self._event(entry)
                 if line is not None:
                     self._pending.append(line)
-        self._version = self._storage.version
+        self._version = max(self._version, self._storage.version)
 
     def _event(self, entry: Entry) -> bytes | None:
         if entry.resource != self._resource or not self._covers(entry.key):

@@ -1,0 +1,221 @@
+"""The same operations on the fake API server and on a real one: the same answers, versions, events.
+
+Needs OBSERVATORY_TEST_KUBECONFIG: a control plane without a scheduler or kubelet that would act on
+Pods by itself is enough, and one with them does no harm, as the Pods here are gated or unbindable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from observatory.api.names import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, Key, Resource
+from observatory.api.types import JsonObject
+from observatory.kube.client import Api, Client, PatchKind
+from observatory.kube.config import load
+from observatory.kube.errors import AlreadyExists, ApiError
+from observatory.runtime.clock import SystemClock
+from tests.fakes.apiserver import FakeApiServer
+from tests.integration.operations import (
+    CRD,
+    HOME,
+    KINDS,
+    LABEL,
+    MERGES,
+    THINGS,
+    Operation,
+    Session,
+    body_of,
+    create,
+    events,
+    operations,
+    outcome,
+)
+
+pytestmark = pytest.mark.integration
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def kubeconfig() -> str:
+    path = os.environ.get("OBSERVATORY_TEST_KUBECONFIG")
+    if not path:
+        pytest.skip("OBSERVATORY_TEST_KUBECONFIG names no cluster")
+    return path
+
+
+@pytest.fixture(scope="module")
+def runner(kubeconfig: str) -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as made:
+        made.run(_install(kubeconfig))
+        yield made
+
+
+async def _install(kubeconfig: str) -> None:
+    async with real(kubeconfig) as api:
+        things: tuple[tuple[Resource, JsonObject], ...] = (
+            (CUSTOM_RESOURCE_DEFINITIONS, CRD),
+            (NAMESPACES, {"metadata": {"name": HOME}}),
+        )
+        for resource, body in things:
+            try:
+                await api.create(resource, "", body)
+            except AlreadyExists:
+                continue
+        for _ in range(100):
+            try:
+                await api.list(THINGS, HOME, {})
+            except ApiError:
+                await asyncio.sleep(0.1)
+            else:
+                return
+        pytest.fail("the CRD was not served within 10 s")
+
+
+@asynccontextmanager
+async def real(kubeconfig: str) -> AsyncIterator[Client]:
+    async with Client(load(kubeconfig, None, SystemClock())) as client:
+        yield client
+
+
+def fake() -> FakeApiServer:
+    return FakeApiServer(lambda: datetime(2026, 1, 1, tzinfo=UTC), namespaces=("default", HOME))
+
+
+async def play(api: Api, kind: str, label: str, script: list[Operation]) -> list[Any]:
+    session = Session(api, label)
+    start = (await api.list(KINDS[kind], HOME, {"limit": "1"}))["metadata"]["resourceVersion"]
+    told: list[Any] = [await outcome(session, kind, operation) for operation in script]
+    told.append(await events(session, kind, start))
+    try:  # leave nothing behind
+        await api.patch(KINDS[kind], session.key(kind), MERGES["release"], kind=PatchKind.MERGE)
+        await api.delete(KINDS[kind], session.key(kind))
+    except ApiError:
+        pass
+    return told
+
+
+async def compared(
+    kubeconfig: str, kind: str, script: list[Operation]
+) -> tuple[list[Any], list[Any]]:
+    label = f"{os.getpid()}-{next(_numbers)}"
+    async with real(kubeconfig) as client:
+        return await play(fake(), kind, label, script), await play(client, kind, label, script)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_sequence_of_operations_has_the_same_outcome(
+    kind: str, kubeconfig: str, runner: asyncio.Runner
+) -> None:
+    @settings(
+        max_examples=25,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.booleans(), st.booleans(), st.lists(operations(kind), max_size=8))
+    def agree(gated: bool, held: bool, script: list[Operation]) -> None:  # noqa: FBT001
+        whole = [create(kind, gated=gated, held=held), *script]
+        ours, theirs = runner.run(compared(kubeconfig, kind, whole))
+        assert ours == theirs
+
+    agree()
+
+
+def test_pages_and_errors_of_lists_are_the_same(kubeconfig: str, runner: asyncio.Runner) -> None:
+    label = f"{os.getpid()}-{next(_numbers)}"
+
+    async def listing(api: Api) -> list[Any]:
+        for number in range(5):
+            body = body_of("thing", f"{label}-{number}", label, gated=False, held=False)
+            await api.create(THINGS, HOME, body)
+        told: list[Any] = []
+        params = {"labelSelector": f"{LABEL}={label}", "limit": "2"}
+        page = await api.list(THINGS, HOME, params)
+        first = page["metadata"]["resourceVersion"]
+        await api.delete(THINGS, Key(HOME, f"{label}-4"))
+        while True:
+            names = [item["metadata"]["name"] for item in page["items"]]
+            told.append((page["kind"], names, page["metadata"]["resourceVersion"] == first))
+            if not (token := page["metadata"].get("continue")):
+                break
+            page = await api.list(THINGS, HOME, {**params, "continue": token})
+        for wrong in (
+            {"resourceVersion": str(int(first) + 10_000_000)},
+            {"limit": "1", "continue": token_of(page), "resourceVersion": first},
+        ):
+            try:
+                await api.list(THINGS, HOME, wrong)
+                told.append("ok")
+            except ApiError as error:
+                told.append((error.status, error.reason, bool(error.retry_after)))
+        return told
+
+    def token_of(_: JsonObject) -> str:
+        return "eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6MSwic3RhcnQiOiJhXHUwMDAwIn0"
+
+    async def both() -> tuple[list[Any], list[Any]]:
+        async with real(kubeconfig) as client:
+            return await listing(fake()), await listing(client)
+
+    ours, theirs = runner.run(both())
+    assert ours == theirs
+
+
+def test_a_watch_starts_and_ends_the_same(kubeconfig: str, runner: asyncio.Runner) -> None:
+    label = f"{os.getpid()}-{next(_numbers)}"
+    streaming = {
+        "sendInitialEvents": "true",
+        "allowWatchBookmarks": "true",
+        "resourceVersionMatch": "NotOlderThan",
+    }
+    starts: list[dict[str, str]] = [
+        {},
+        {"resourceVersion": "0"},
+        streaming,
+        {"sendInitialEvents": "true"},
+        {"resourceVersion": "1"},  # older than the history
+    ]
+
+    async def first_events(api: Api, params: dict[str, str]) -> Any:  # noqa: ANN401
+        selected = {**params, "labelSelector": f"{LABEL}={label}"}
+        told = []
+        try:
+            async with api.watch(THINGS, HOME, selected) as lines:
+                async for line in lines:
+                    event = orjson.loads(line)
+                    metadata = event["object"]["metadata"]
+                    told.append(
+                        (event["type"], metadata.get("annotations"), event["object"].get("code"))
+                    )
+                    if len(told) == (3 if params == streaming else 2):
+                        break
+        except ApiError as error:
+            return error.status, error.reason
+        return told
+
+    async def watching(api: Api) -> list[Any]:
+        for number in range(2):
+            body = body_of("thing", f"{label}-{number}", label, gated=False, held=False)
+            await api.create(THINGS, HOME, body)
+        if isinstance(api, FakeApiServer):
+            api.compact()
+        return [await first_events(api, params) for params in starts]
+
+    async def both() -> tuple[list[Any], list[Any]]:
+        async with real(kubeconfig) as client:
+            return await watching(fake()), await watching(client)
+
+    ours, theirs = runner.run(both())
+    assert ours == theirs
