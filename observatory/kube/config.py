@@ -9,7 +9,9 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -165,13 +167,14 @@ class _PluginCertificate:
     """The files of a plugin's certificate: ssl reads certificates from files only."""
 
     def __init__(self) -> None:
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Path | None = None
 
     def files(self, answer: ExecCredential) -> tuple[str, str]:
         if self._folder is None:
             # Readable by this user only, and removed when the process ends.
-            self._folder = tempfile.TemporaryDirectory(prefix="observatory-")
-        folder = Path(self._folder.name)
+            self._folder = Path(tempfile.mkdtemp(prefix="observatory-"))
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        folder = self._folder
         certificate, key = folder / "tls.crt", folder / "tls.key"
         certificate.write_text(answer.certificate or "")
         key.write_text(answer.key or "")

@@ -105,11 +105,15 @@ def test_a_stream_that_is_reset_gives_its_lines_and_then_an_error() -> None:
         exchange.reset()
 
     async def body(client: Client, _: Loopback) -> None:
-        seen = []
-        with pytest.raises(TransportError):
+        seen: list[bytes] = []
+
+        async def read() -> None:
             async with client.watch(PODS, None, {}) as lines:
                 async for line in lines:
                     seen.append(line)  # noqa: PERF401 -- what came before the error counts
+
+        with pytest.raises(TransportError):
+            await read()
         assert seen == [b'{"n":1}']
 
     run(handler, body)
