@@ -1,15 +1,16 @@
 """Real Kubernetes clusters on this machine, for tests and demonstrations.
 
-`hack/cluster` is the command; from Python, `cluster.up`, `cluster.down` and `state.load` do the same.
-From what is low to what is high:
+`hack/cluster` is the command; from Python, `cluster.up(Wish(...))` and `cluster.down(name)` do
+the same. From what is low to what is high:
 
-    errors, console, lock, paths      words, output, files
-    venv, build                       programs, built once and kept
-    slot, state                       what belongs to which cluster
-    processes, probe                  starting, checking, ending
-    pki, users, controlplane          the control plane
-    images, packages, network, sandbox, node     a node that runs containers
-    kwok, kind, external              nodes that only pretend; clusters made by others
-    cluster                           up and down
-    status, cli                       what people see
+    errors, console, paths, lock                 words, files
+    venv, toolchain, build                       programs, built once and kept
+    slot, state                                  what belongs to which cluster
+    processes, health, probe, launch             starting, asking, ending
+    pki, users, controlplane                     the control plane
+    packages, images, sandbox, containerd, kubelet    a node that runs containers
+    kwok                                         nodes that pretend
+    node, local                                  all of these together
+    kubectl, kind, external                      clusters that others make
+    cluster, status, cli                         what people ask for and see
 """

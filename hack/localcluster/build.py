@@ -1,4 +1,4 @@
-"""The programs, built once from pinned Go modules and kept for every checkout that pins the same."""
+"""The programs, built once from pinned Go modules, for every checkout that pins the same."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _PATIENCE = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program to build: its Go module, its package, and seconds of a cold build on two idle cores."""
+    """A program: its Go module and package, and seconds of a cold build on two idle cores."""
 
     name: str
     module: str
@@ -46,19 +46,30 @@ class Program:
 
     def command(self, go: Path, output: Path) -> list[str]:
         """The command that builds it into `output`."""
-        return [str(go), "build", "-trimpath", "-ldflags", self.flags, "-o", str(output), self.package]
+        return [
+            str(go),
+            "build",
+            "-trimpath",
+            "-ldflags",
+            self.flags,
+            "-o",
+            str(output),
+            self.package,
+        ]
 
 
 def _kubernetes(name: str, seconds: int) -> Program:
     return Program(name, "kubernetes", f"k8s.io/kubernetes/cmd/{name}", seconds, _VERSIONED)
 
 
+KUBECTL = _kubernetes("kubectl", 30)
+KIND = Program("kind", "kind", "sigs.k8s.io/kind", 20)
 CONTROL_PLANE = (
     Program("etcd", "etcd", ".", 40),
     _kubernetes("kube-apiserver", 270),
     _kubernetes("kube-controller-manager", 60),
     _kubernetes("kube-scheduler", 15),
-    _kubernetes("kubectl", 30),
+    KUBECTL,
 )
 NODE = {
     Node.NONE: (),
@@ -91,9 +102,8 @@ def missing(wanted: Sequence[Program], present: Path) -> list[Program]:
     return [program for program in wanted if not (present / program.name).exists()]
 
 
-def ensure(nodes: Iterable[Node]) -> Path:
-    """Build what is missing for these kinds of node; the folder of the programs."""
-    wanted = programs(nodes)
+def ensure(wanted: Sequence[Program]) -> Path:
+    """Build those that are missing; the folder of the programs."""
     if not missing(wanted, folder()):
         return folder()
     with locked("build"):
@@ -128,26 +138,34 @@ def _build_one(program: Program, go: Path) -> None:
     environment = {
         **os.environ,
         "CGO_ENABLED": "0",
-        "GOFLAGS": "-mod=readonly",
+        "GOFLAGS": "-mod=readonly -buildvcs=false",
         "GOTOOLCHAIN": "local",
         "GOWORK": "off",
     }
-    with log.open("w") as output, subprocess.Popen(
-        program.command(go, draft),
-        cwd=MODULES / program.module,
-        env=environment,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-    ) as process:
-        while True:
-            try:
-                code = process.wait(_PATIENCE)
-                break
-            except subprocess.TimeoutExpired:
-                say(f"        {program.name}: {since(start)} so far")
-    if code:
+    with (
+        log.open("w") as output,
+        subprocess.Popen(
+            program.command(go, draft),
+            cwd=MODULES / program.module,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        ) as process,
+    ):
+        while not _ended(process):
+            say(f"        {since(start)} so far")
+    if process.returncode:
         raise ClusterError(f"{program.name} could not be built; {log} ends with\n{tail(log)}")
     draft.replace(folder() / program.name)
+
+
+def _ended(process: subprocess.Popen[bytes]) -> bool:
+    """Wait for a while; whether the process has ended."""
+    try:
+        process.wait(_PATIENCE)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _check_room() -> None:
@@ -158,7 +176,9 @@ def _check_room() -> None:
             "make room, or set XDG_CACHE_HOME, GOCACHE and GOMODCACHE to a larger disk"
         )
     lines = Path("/proc/meminfo").read_text().splitlines()
-    available = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable")) << 10
+    available = (
+        next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable")) << 10
+    )
     if available < _MEMORY:
         raise ClusterError(
             f"building needs {_MEMORY >> 30} GB of memory and {available / 2**30:.1f} GB are free: "

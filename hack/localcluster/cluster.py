@@ -1,21 +1,47 @@
-"""Up and down, whoever makes the cluster."""
+"""Up, down and images, whoever makes the cluster."""
 
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
 
-from . import local, slot, state
+from . import containerd, external, kind, local, packages, slot, state
 from .errors import ClusterError
 from .lock import locked
-from .state import Cluster
+from .state import Backend, Cluster, Node
 
 
-def up(wanted: Cluster) -> Cluster:
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody asks for. None and False leave it to the cluster that is there, or to us."""
+
+    name: str = "default"
+    node: Node | None = None
+    nodes: int | None = None
+    audit: bool = False
+    fsync: bool = False
+    local: bool = False
+    kubeconfig: Path | None = None
+    context: str = ""
+
+
+def up(wish: Wish) -> Cluster:
     """Make the cluster, or heal what is left of it; safe to repeat."""
-    state.check_name(wanted.name)
-    with locked(f"cluster-{wanted.name}"):
-        cluster = _admit(wanted)
-        local.up(cluster)
+    state.check_name(wish.name)
+    with locked(f"cluster-{wish.name}"):
+        cluster = state.load(wish.name)
+        if cluster is None:
+            cluster = _admit(plan(wish))
+        else:
+            _check_same(wish, cluster)
+        match cluster.backend:
+            case Backend.LOCAL:
+                local.up(cluster)
+            case Backend.KIND:
+                kind.up(cluster)
+            case Backend.EXTERNAL:
+                external.up(cluster)
     return cluster
 
 
@@ -25,22 +51,77 @@ def down(name: str) -> bool:
         cluster = state.load(name)
         if cluster is None:
             return False
-        local.down(cluster)
+        match cluster.backend:
+            case Backend.LOCAL:
+                local.down(cluster)
+            case Backend.KIND:
+                kind.down(cluster)
+            case Backend.EXTERNAL:
+                external.down(cluster)
     return True
 
 
-def _admit(wanted: Cluster) -> Cluster:
-    """Give a new cluster a slot and write it down; hold an old one to what it was made as."""
-    old = state.load(wanted.name)
-    if old is None:
-        with locked("slots"):
-            taken = {cluster.slot for cluster in state.load_all()}
-            cluster = dataclasses.replace(wanted, slot=slot.choose(taken, slot.is_free))
-            state.save(cluster)
-        return cluster
-    if dataclasses.replace(wanted, slot=old.slot) != old:
-        raise ClusterError(
-            f"cluster {old.name} exists with other options: "
-            f"hack/cluster down --name {old.name}, or choose another name"
-        )
-    return old
+def get(name: str) -> Cluster:
+    """The cluster called `name`."""
+    cluster = state.load(name)
+    if cluster is None:
+        raise ClusterError(f"there is no cluster {name}: hack/cluster up --name {name}")
+    return cluster
+
+
+def load_image(name: str, image: str, archive: bytes) -> None:
+    """Put an image, as an OCI or Docker archive, where the cluster's containers find it."""
+    cluster = get(name)
+    if cluster.backend is Backend.KIND:
+        kind.load(cluster, archive)
+    elif cluster.backend is Backend.LOCAL and cluster.node is Node.KUBELET:
+        containerd.load(cluster, image, archive)
+    else:
+        raise ClusterError(f"cluster {name} runs no containers of ours, so it takes no images")
+
+
+def plan(wish: Wish) -> Cluster:
+    """The new cluster that serves the wish best here; its slot is chosen later."""
+    if wish.kubeconfig:
+        source = str(wish.kubeconfig.absolute())
+        return Cluster(wish.name, Backend.EXTERNAL, kubeconfig=source, context=wish.context)
+    node = wish.node or Node.KUBELET
+    backend = Backend.LOCAL
+    if node is Node.KUBELET:
+        if not wish.local and not wish.audit and kind.docker_runs():
+            backend = Backend.KIND
+        elif obstacle := packages.obstacle():
+            raise ClusterError(
+                f"containers cannot run here: {obstacle}\n"
+                f"hack/cluster up --kwok --name {wish.name} makes nodes that pretend to run them"
+            )
+    return Cluster(
+        wish.name, backend, node, nodes=wish.nodes or 1, audit=wish.audit, fsync=wish.fsync
+    )
+
+
+def _admit(cluster: Cluster) -> Cluster:
+    """Give a new cluster a slot and write it down, before anything of it exists."""
+    with locked("slots"):
+        taken = {other.slot for other in state.load_all()}
+        admitted = dataclasses.replace(cluster, slot=slot.choose(taken, slot.is_free))
+        state.save(admitted)
+    return admitted
+
+
+def _check_same(wish: Wish, cluster: Cluster) -> None:
+    """Refuse to turn a cluster into another kind of cluster."""
+    asked: list[tuple[str, object, object]] = [
+        ("node", wish.node, cluster.node),
+        ("nodes", wish.nodes, cluster.nodes),
+        ("audit", wish.audit or None, cluster.audit),
+        ("fsync", wish.fsync or None, cluster.fsync),
+        ("kubeconfig", wish.kubeconfig and str(wish.kubeconfig.absolute()), cluster.kubeconfig),
+        ("context", wish.context or None, cluster.context),
+    ]
+    for option, wanted, present in asked:
+        if wanted is not None and wanted != present:
+            raise ClusterError(
+                f"cluster {cluster.name} exists with {option} {present}, not {wanted}: "
+                f"hack/cluster down --name {cluster.name} first, or choose another --name"
+            )

@@ -39,7 +39,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
 def component(cluster: Cluster) -> Component:
     """The process; it runs inside the sandbox."""
     argv = ("containerd", f"--config={cluster.folder.config / 'containerd.toml'}")
-    return Component(NAME, tuple(sandbox.enter(cluster, argv)), health="", forks=True)
+    return Component(NAME, tuple(sandbox.enter(cluster, argv)), forks=True)
 
 
 def write_config(cluster: Cluster) -> None:
@@ -88,6 +88,15 @@ def load(cluster: Cluster, name: str, archive: bytes) -> None:
     result = _ctr(cluster, "images", "import", "--index-name", name, "-", stdin=archive)
     if result.returncode:
         raise ClusterError(f"{name} could not be loaded: {result.stderr.decode().strip()}")
+    # kubelet learns of an image by an event; a Pod that is quicker would try to pull it.
+    known = 'labels."io.cri-containerd.image"==managed'
+    query = ("images", "list", "--quiet", f"name=={name},{known}")
+
+    def offered() -> bool:
+        return bool(_ctr(cluster, *query).stdout.strip())
+
+    if not probe.wait(offered, _PATIENCE):
+        raise ClusterError(f"{name} was loaded, but containerd does not offer it to kubelet")
 
 
 def load_own(cluster: Cluster) -> None:
@@ -101,8 +110,12 @@ def load_own(cluster: Cluster) -> None:
         load(cluster, images.BUSYBOX, images.busybox_image(images.BUSYBOX, program))
 
 
-def _ctr(cluster: Cluster, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    command = sandbox.enter(cluster, ["ctr", f"--address={SOCKET}", "--namespace=k8s.io", *arguments])
+def _ctr(
+    cluster: Cluster, *arguments: str, stdin: bytes = b""
+) -> subprocess.CompletedProcess[bytes]:
+    command = sandbox.enter(
+        cluster, ["ctr", f"--address={SOCKET}", "--namespace=k8s.io", *arguments]
+    )
     return subprocess.run(command, input=stdin, capture_output=True, check=False)
 
 

@@ -19,14 +19,10 @@ NAMES = ("kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd")
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """A process of a cluster: its name, its command and the URL that answers 200 when it works.
-
-    No URL: it works as long as it runs.
-    """
+    """A process of a cluster: its name and its command."""
 
     name: str
     argv: tuple[str, ...]
-    health: str
     forks: bool = False
     """The command starts one child and waits for it: the child is the component."""
 
@@ -48,7 +44,7 @@ def storage(cluster: Cluster, programs: Path) -> Component:
     ]
     if not cluster.fsync:
         argv.append("--unsafe-no-fsync")
-    return Component("etcd", tuple(argv), f"{client}/health")
+    return Component("etcd", tuple(argv))
 
 
 def apiserver(cluster: Cluster, programs: Path) -> Component:
@@ -81,7 +77,7 @@ def apiserver(cluster: Cluster, programs: Path) -> Component:
             f"--audit-policy-file={cluster.folder.config / 'audit.json'}",
             f"--audit-log-path={cluster.folder.audit}",
         ]
-    return Component("kube-apiserver", tuple(argv), f"{cluster.server}/readyz")
+    return Component("kube-apiserver", tuple(argv))
 
 
 def controller_manager(cluster: Cluster, programs: Path) -> Component:
@@ -101,7 +97,7 @@ def controller_manager(cluster: Cluster, programs: Path) -> Component:
         f"--kube-api-qps={_CLIENT_QPS}",
         f"--kube-api-burst={_CLIENT_BURST}",
     )
-    return Component("kube-controller-manager", argv, f"https://127.0.0.1:{port}/healthz")
+    return Component("kube-controller-manager", argv)
 
 
 def scheduler(cluster: Cluster, programs: Path) -> Component:
@@ -113,7 +109,7 @@ def scheduler(cluster: Cluster, programs: Path) -> Component:
         "--bind-address=127.0.0.1",
         f"--secure-port={port}",
     )
-    return Component("kube-scheduler", argv, f"https://127.0.0.1:{port}/healthz")
+    return Component("kube-scheduler", argv)
 
 
 def write_config(cluster: Cluster) -> None:

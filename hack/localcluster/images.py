@@ -25,7 +25,7 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def busybox_image(name: str, program: Path, command: Sequence[str] = ("sh",)) -> bytes:
-    """An archive of an image called `name`: busybox, its applets, and the few files programs expect."""
+    """An archive of an image called `name`: busybox, its applets, the few files they expect."""
     applets = subprocess.run([program, "--list-full"], capture_output=True, text=True, check=True)
     return archive(name, layer(program.read_bytes(), applets.stdout.split()), command)
 
@@ -37,7 +37,11 @@ def layer(busybox: bytes, applets: Sequence[str]) -> bytes:
         for folder, mode in (("bin", 0o755), ("etc", 0o755), ("root", 0o700), ("tmp", 0o1777)):
             _add(tar, folder, kind=tarfile.DIRTYPE, mode=mode)
         _add(tar, "bin/busybox", busybox, mode=0o755)
-        _add(tar, "etc/passwd", b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n")
+        _add(
+            tar,
+            "etc/passwd",
+            b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n",
+        )
         _add(tar, "etc/group", b"root:x:0:\nnobody:x:65534:\n")
         for applet in applets:
             if applet != "bin/busybox":

@@ -15,7 +15,7 @@ NAME = "kubelet"
 
 def component(cluster: Cluster, programs: Path) -> Component:
     """The process; it runs inside the sandbox."""
-    folder, port = cluster.folder, cluster.slot.port("kubelet-health")
+    folder = cluster.folder
     argv = (
         str(programs / "kubelet"),
         f"--config={folder.config / 'kubelet.json'}",
@@ -23,8 +23,7 @@ def component(cluster: Cluster, programs: Path) -> Component:
         f"--hostname-override={NODE_NAME}",
         f"--node-ip={cluster.slot.gateway}",
     )
-    inside = tuple(sandbox.enter(cluster, argv))
-    return Component(NAME, inside, f"http://127.0.0.1:{port}/healthz", forks=True)
+    return Component(NAME, tuple(sandbox.enter(cluster, argv)), forks=True)
 
 
 def write_config(cluster: Cluster) -> None:
@@ -57,6 +56,10 @@ def config(cluster: Cluster) -> dict[str, object]:
         "eventRecordQPS": 0,
         "registryPullQPS": 0,
         # A developer's disk is often almost full, and that is nobody's fault here.
-        "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
+        "evictionHard": {
+            "memory.available": "100Mi",
+            "nodefs.available": "1%",
+            "imagefs.available": "1%",
+        },
         "imageGCHighThresholdPercent": 100,
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from . import probe
+from . import probe, processes
 from .controlplane import Component
 from .state import Cluster
 
@@ -25,8 +25,9 @@ def component(cluster: Cluster, programs: Path) -> Component:
         f"--kubeconfig={folder.component_kubeconfig('kwok')}",
         f"--config={folder.config / 'kwok.yaml'}",
         f"--server-address=127.0.0.1:{port}",
+        "--v=WARN",
     )
-    return Component(NAME, argv, f"http://127.0.0.1:{port}/healthz")
+    return Component(NAME, argv)
 
 
 def write_config(cluster: Cluster) -> None:
@@ -70,3 +71,10 @@ def create_nodes(cluster: Cluster) -> None:
     for number in range(cluster.nodes):
         if not probe.exists(cluster, f"/api/v1/nodes/{node_name(number)}"):
             probe.create(cluster, "/api/v1/nodes", node(node_name(number)))
+
+
+def forget_leases(cluster: Cluster) -> None:
+    """Drop the nodes' leases: a new kwok would wait until those of a dead one expire."""
+    leases = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+    if processes.recorded(cluster.folder.pid(NAME)) is None:
+        probe.call(cluster, "DELETE", leases)

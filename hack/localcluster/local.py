@@ -18,16 +18,16 @@ _PATIENCE = 60.0
 
 def up(cluster: Cluster) -> None:
     """Bring every part of the cluster to life that is not alive."""
-    programs = build.ensure([cluster.node])
+    programs = build.ensure(build.programs([cluster.node]))
     begin = time.monotonic()
     _prepare(cluster)
     node.prepare(cluster)
     launch.start(
-        cluster.folder,
+        cluster,
         [controlplane.storage(cluster, programs), controlplane.apiserver(cluster, programs)],
     )
     launch.start(
-        cluster.folder,
+        cluster,
         [
             controlplane.controller_manager(cluster, programs),
             controlplane.scheduler(cluster, programs),
@@ -39,6 +39,11 @@ def up(cluster: Cluster) -> None:
         raise ClusterError("the service account of namespace default does not appear")
     node.await_ready(cluster)
     say(f"Cluster {cluster.name} is ready after {since(begin)}")
+
+
+def parts(cluster: Cluster) -> tuple[str, ...]:
+    """The names of the cluster's components."""
+    return (*reversed(controlplane.NAMES), *node.parts(cluster.node))
 
 
 def down(cluster: Cluster) -> None:

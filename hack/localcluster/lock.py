@@ -12,7 +12,7 @@ from .paths import cache
 
 @contextmanager
 def locked(what: str) -> Iterator[None]:
-    """Hold the lock called `what`; the kernel lets go of it when the process ends, however it ends."""
+    """Hold the lock called `what`. The kernel lets go of it when the process ends, in any way."""
     path = cache() / "locks" / f"{what}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as file:

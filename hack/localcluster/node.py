@@ -21,7 +21,7 @@ def prepare(cluster: Cluster) -> None:
             sandbox.up(cluster)
             containerd.write_config(cluster)
             kubelet.write_config(cluster)
-            launch.start(cluster.folder, [containerd.component(cluster)])
+            launch.start(cluster, [containerd.component(cluster)])
         case Node.KWOK:
             kwok.write_config(cluster)
         case Node.NONE:
@@ -36,6 +36,7 @@ def components(cluster: Cluster, programs: Path) -> list[Component]:
             containerd.load_own(cluster)
             return [kubelet.component(cluster, programs)]
         case Node.KWOK:
+            kwok.forget_leases(cluster)
             return [kwok.component(cluster, programs)]
         case Node.NONE:
             return []
@@ -66,6 +67,17 @@ def names(cluster: Cluster) -> list[str]:
             return [kwok.node_name(number) for number in range(cluster.nodes)]
         case Node.NONE:
             return []
+
+
+def parts(kind: Node) -> tuple[str, ...]:
+    """The names of the node's components, in the order in which they are started."""
+    match kind:
+        case Node.KUBELET:
+            return (sandbox.NAME, containerd.NAME, kubelet.NAME)
+        case Node.KWOK:
+            return (kwok.NAME,)
+        case Node.NONE:
+            return ()
 
 
 def down(cluster: Cluster) -> None:

@@ -29,7 +29,9 @@ def obstacle() -> str | None:
     """Why containers cannot run here, or None when they can, packages apart."""
     if os.geteuid() != 0:
         return "containers without Docker need root, and this is another user"
-    result = subprocess.run(["unshare", "--mount", "--pid", "--fork", "true"], capture_output=True, check=False)
+    result = subprocess.run(
+        ["unshare", "--mount", "--pid", "--fork", "true"], capture_output=True, check=False
+    )
     if result.returncode:
         return "this root may not make namespaces, as in an unprivileged container"
     if missing() and not shutil.which("apt-get"):
@@ -48,10 +50,16 @@ def ensure() -> None:
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for arguments in (["update"], ["install", "--yes", "--no-install-recommends", *lacking]):
         result = subprocess.run(
-            ["apt-get", "--quiet", *arguments], capture_output=True, text=True, env=environment, check=False
+            ["apt-get", "--quiet", *arguments],
+            capture_output=True,
+            text=True,
+            env=environment,
+            check=False,
         )
         if result.returncode:
-            raise ClusterError(f"apt-get {' '.join(arguments)} failed:\n{result.stdout}{result.stderr}")
+            raise ClusterError(
+                f"apt-get {' '.join(arguments)} failed:\n{result.stdout}{result.stderr}"
+            )
 
 
 def missing() -> list[str]:

@@ -1,13 +1,14 @@
 """Keys and certificates, all there are: `python -m localcluster.pki FOLDER ADDRESS...` writes them.
 
 A certificate authority, the API server's certificate for the addresses, the API server's client
-certificate for kubelets, and the key that signs the tokens of service accounts. Everybody else shows a token.
-It is a program of its own because `cryptography` may be at home in another interpreter (`venv`).
+certificate for kubelets, and the key that signs the tokens of service accounts. Everybody else
+shows a token. It is a program of its own because `cryptography` may be at home in another
+interpreter (`venv`).
 """
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
-_LIFE = datetime.timedelta(days=3650)
+_LIFE = dt.timedelta(days=3650)
 _SERVICE_NAMES = (
     "localhost",
     "kubernetes",
@@ -45,15 +46,17 @@ def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
     )
 
 
-def _draft(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
+def _draft(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
+) -> x509.CertificateBuilder:
+    now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_before(now - dt.timedelta(hours=1))
         .not_valid_after(now + _LIFE)
     )
 
@@ -71,7 +74,9 @@ class Authority:
         )
         self._sign(draft, "ca", self._key)
 
-    def issue(self, file: str, subject: x509.Name, usage: ObjectIdentifier, addresses: list[str]) -> None:
+    def issue(
+        self, file: str, subject: x509.Name, usage: ObjectIdentifier, addresses: list[str]
+    ) -> None:
         """Write `file`.crt and `file`.key for the subject."""
         key = ec.generate_private_key(ec.SECP256R1())
         draft = _draft(subject, self._name, key).add_extension(
@@ -83,7 +88,9 @@ class Authority:
             draft = draft.add_extension(x509.SubjectAlternativeName(names), critical=False)
         self._sign(draft, file, key)
 
-    def _sign(self, draft: x509.CertificateBuilder, file: str, key: ec.EllipticCurvePrivateKey) -> None:
+    def _sign(
+        self, draft: x509.CertificateBuilder, file: str, key: ec.EllipticCurvePrivateKey
+    ) -> None:
         certificate = draft.sign(self._key, hashes.SHA256())
         _write_key(self._folder / f"{file}.key", key)
         (self._folder / f"{file}.crt").write_bytes(

@@ -37,7 +37,7 @@ class Process:
     def end(self, grace: float) -> None:
         """Ask it to end, insist after `grace` seconds, return when it is gone."""
         for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, 10.0)):
-            if not self.alive:
+            if Process.find(self.pid) != self:
                 return
             os.kill(self.pid, number)
             deadline = time.monotonic() + patience
@@ -46,7 +46,7 @@ class Process:
 
 
 def _stat(pid: int) -> list[str] | None:
-    """Fields 3 and up of /proc/PID/stat (proc(5)): state, parent, ...; the 20th is the start time."""
+    """Fields 3 and up of /proc/PID/stat (proc(5)): state, parent, ..., start time (the 20th)."""
     try:
         text = Path("/proc", str(pid), "stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -69,7 +69,7 @@ def start(argv: Sequence[str], log: Path) -> int:
     log.parent.mkdir(parents=True, exist_ok=True)
     return os.posix_spawnp(
         argv[0],
-        argv,
+        list(argv),
         os.environ,
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
@@ -77,6 +77,7 @@ def start(argv: Sequence[str], log: Path) -> int:
             (os.POSIX_SPAWN_DUP2, 1, 2),
         ],
         setsid=True,  # Ctrl-C at the terminal is not meant for it
+        setsigmask=(),
     )
 
 
@@ -101,4 +102,6 @@ def tail(log: Path, lines: int = 15) -> str:
         text = log.read_text(errors="replace")
     except FileNotFoundError:
         return "    (no log)"
-    return "\n".join(f"    {line[:400]}" for line in text.splitlines()[-lines:]) or "    (empty log)"
+    return (
+        "\n".join(f"    {line[:400]}" for line in text.splitlines()[-lines:]) or "    (empty log)"
+    )

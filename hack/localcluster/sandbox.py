@@ -1,8 +1,9 @@
 """The box that a node lives in: namespaces for mounts and processes, a bridge, a cgroup.
 
-A process that only sleeps is number 1 of the namespaces. containerd and kubelet are started inside. So one
-SIGKILL to it takes along every container, shim and mount, whatever state they are in, and two nodes on one machine
-use the same standard folders without meeting. The network is the machine's own.
+A process that only sleeps is number 1 of the namespaces; containerd and kubelet are started inside.
+So one SIGKILL to it takes along every container, shim and mount, whatever state they are in, and
+two nodes on one machine use the same standard folders without meeting. The network is the
+machine's own.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ PRIVATE = (
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _PATIENCE = 10.0
-# The kernel reaps for a number 1 that ignores SIGCHLD: shims whose parents are gone leave no zombies.
+# The kernel reaps for a number 1 that ignores SIGCHLD: orphaned shims leave no zombies.
 _SCRIPT = """
 mount --make-rshared /
 marker=$1; shift
@@ -74,7 +75,7 @@ def up(cluster: Cluster) -> None:
         private(cluster, path).mkdir(parents=True, exist_ok=True)
     marker = cluster.folder.node / "furnished"
     marker.unlink(missing_ok=True)
-    component = Component(NAME, tuple(command(cluster, marker)), health="", forks=True)
+    component = Component(NAME, tuple(command(cluster, marker)), forks=True)
     process = launch.spawn(cluster.folder, component)
     probe.wait(lambda: marker.exists() or not process.alive, _PATIENCE)
     if not marker.exists():
@@ -106,7 +107,7 @@ def _hierarchies() -> Iterator[Path]:
 
 
 def _remove_cgroup(path: Path) -> None:
-    """Remove a cgroup and those below it; the kernel may need a moment after their processes end."""
+    """Remove a cgroup and those below it; the kernel may need a moment after the processes end."""
     if not path.exists():
         return
 
@@ -150,4 +151,7 @@ def _run(*command: str) -> None:
 
 
 def _quietly(*command: str) -> bool:
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:  # not installed, so it made nothing either
+        return False

@@ -10,7 +10,7 @@ from pathlib import Path
 from .errors import ClusterError
 
 FIRST_PORT = 20_000
-"""Below the range that Linux gives to outgoing connections, so a restarted component finds its port free."""
+"""Below the range that Linux gives to outgoing connections: these stay free for restarts."""
 
 PORT_USERS = (
     "etcd",

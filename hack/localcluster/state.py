@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from .errors import ClusterError
@@ -39,7 +39,7 @@ class Cluster:
     backend: Backend = Backend.LOCAL
     node: Node = Node.NONE
     nodes: int = 1
-    slot: Slot = Slot(0)
+    slot: Slot = field(default=Slot(0))
     audit: bool = False
     fsync: bool = False
     kubeconfig: str = ""
