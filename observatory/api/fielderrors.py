@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
@@ -118,12 +118,16 @@ def quote(value: object, length: int = VALUE_LENGTH) -> str:
         case int() if value.bit_length() > _WIDEST_INTEGER:
             text = f"an integer of {value.bit_length()} bits"
         case list() if value:
-            text = f"an array of {len(value)} items"
+            text = f"an array of {_count(value, 'item')}"
         case dict() if value:
-            text = f"an object of {len(value)} fields"
+            text = f"an object of {_count(value, 'field')}"
         case _:
             text = json.dumps(value, default=repr)
     return text
+
+
+def _count(things: Sized, noun: str) -> str:
+    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:

@@ -29,7 +29,7 @@ from observatory.api.image import image_problem
 from observatory.api.names import API_VERSION, KIND
 from observatory.api.openapi import DNS_LABEL, PATTERN_HELP
 from observatory.api.schema import NAME, OBSERVATORY
-from observatory.api.specschema import MAX_IMAGE, MAX_SCHEDULE, SPEC
+from observatory.api.specschema import MAX_ENV, MAX_IMAGE, MAX_SCHEDULE, MAX_TASKS, SPEC
 from observatory.api.structural import check
 from observatory.api.types import JsonObject
 from observatory.core.graph import Graph
@@ -97,7 +97,7 @@ def _check_meaning(spec: JsonObject) -> Iterator[FieldError]:
     if isinstance(schedule, str) and 0 < len(schedule) <= MAX_SCHEDULE:
         yield from check_schedule(schedule, "spec.schedule")
     items = spec.get("tasks")
-    if not isinstance(items, list) or len(items) > SPEC["properties"]["tasks"]["maxItems"]:
+    if not isinstance(items, list) or len(items) > MAX_TASKS:
         return
     tasks = {index: task for index, task in enumerate(items) if isinstance(task, dict)}
     yield from chain.from_iterable(_check_task(task, index) for index, task in tasks.items())
@@ -109,7 +109,7 @@ def _check_task(task: JsonObject, index: int) -> Iterator[FieldError]:
     if isinstance(image, str) and 0 < len(image) <= MAX_IMAGE and (problem := image_problem(image)):
         yield invalid(f"spec.tasks[{index}].image", image, problem)
     env = task.get("env")
-    if isinstance(env, list):
+    if isinstance(env, list) and len(env) <= MAX_ENV:
         for position, variable in enumerate(env):
             if isinstance(variable, dict) and variable.get("valueFrom") is not None:
                 yield from check_variable(variable, f"spec.tasks[{index}].env[{position}]")
@@ -152,7 +152,7 @@ def _check_dependencies(
 
 def _dependencies(task: JsonObject) -> dict[int, str]:
     items = task.get("dependencies")
-    if not isinstance(items, list):
+    if not isinstance(items, list) or len(items) > MAX_TASKS:
         return {}
     return {position: name for position, name in enumerate(items) if isinstance(name, str)}
 

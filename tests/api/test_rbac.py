@@ -1,0 +1,69 @@
+import pytest
+
+from observatory.api.names import OBSERVATORIES
+from observatory.api.rbac import (
+    EDITOR,
+    LEADER_ELECTION,
+    OPERATOR,
+    VIEWER,
+    Permission,
+    role_manifests,
+)
+
+ALL = (*OPERATOR, *LEADER_ELECTION, *VIEWER, *EDITOR)
+
+
+@pytest.mark.parametrize("permission", ALL, ids=lambda permission: permission.target)
+def test_no_permission_is_wider_than_its_name(permission: Permission) -> None:
+    assert permission.resource.plural not in {"secrets", "nodes", "serviceaccounts", "configmaps"}
+    assert "*" not in (permission.target, permission.resource.group, *permission.verbs)
+    assert not {"escalate", "bind", "impersonate"} & set(permission.verbs)
+    assert permission.subresource in {"", "status", "finalizers"}
+    assert permission.reason
+
+
+def test_the_operator_never_writes_what_the_user_wrote() -> None:
+    verbs = {p.target: set(p.verbs) for p in OPERATOR if p.resource == OBSERVATORIES}
+    assert verbs == {
+        "observatories": {"get", "list", "watch"},
+        "observatories/status": {"get", "patch", "update"},
+        "observatories/finalizers": {"update"},
+    }
+
+
+@pytest.mark.parametrize("permissions", [VIEWER, EDITOR])
+def test_people_never_write_status_and_never_touch_pods(
+    permissions: tuple[Permission, ...],
+) -> None:
+    assert {permission.resource for permission in permissions} == {OBSERVATORIES}
+    status = [permission for permission in permissions if permission.subresource == "status"]
+    assert [permission.verbs for permission in status] == [("get",)]
+
+
+def test_editing_is_not_given_to_everybody_who_may_edit() -> None:
+    roles = role_manifests()
+    prefix = "rbac.authorization.k8s.io/aggregate-to-"
+    given = {
+        file: [
+            label.removeprefix(prefix) for label in role["metadata"]["labels"] if prefix in label
+        ]
+        for file, role in roles.items()
+    }
+    assert given == {
+        "role.yaml": [],
+        "leader_election_role.yaml": [],
+        "observatory_viewer_role.yaml": ["view"],
+        "observatory_editor_role.yaml": ["admin"],
+    }
+
+
+def test_the_lease_is_written_in_one_namespace_only() -> None:
+    role = role_manifests()["leader_election_role.yaml"]
+    assert role["kind"] == "Role"
+    assert role["rules"] == [
+        {
+            "apiGroups": ["coordination.k8s.io"],
+            "resources": ["leases"],
+            "verbs": ["create", "get", "update"],
+        }
+    ]
