@@ -41,6 +41,8 @@ FAULTS = [
 ]
 BAD_LINES = [b'{"type": "AD', {"type": "ADDED", "object": {}}, {"type": "NEWS", "object": None}]
 
+MOSTLY = st.sampled_from([True, True, True, False])
+
 
 def identify(obj: JsonObject) -> Identity:
     metadata = obj["metadata"]
@@ -106,9 +108,11 @@ class Server:
 class Convergence(RuleBasedStateMachine):
     """One watcher of one server. Whatever happened: without faults it ends up with the truth."""
 
-    @initialize(watch_list=st.booleans(), offered=st.booleans())
-    def begin(self, watch_list: bool, offered: bool) -> None:  # noqa: FBT001
+    @initialize(watch_list=MOSTLY, offered=MOSTLY, names=st.sampled_from(["", "a", "abc", "abcd"]))
+    def begin(self, watch_list: bool, offered: bool, names: str) -> None:  # noqa: FBT001
         self.server = Server(watch_list=offered)
+        for name in names:
+            self.server.write(name, delete=False, recreate=False)
         self.machine = ListWatch("fuzz", watch_list=watch_list)
         self.store: Store[JsonObject] = Store(identify)
         self.now = Instant(0.0)
@@ -125,9 +129,19 @@ class Convergence(RuleBasedStateMachine):
     def compact(self) -> None:
         self.server.compacted = self.server.version
 
+    @rule(lines=st.integers(1, 6))
+    def quiet_step(self, lines: int) -> None:
+        self.step(None, None, lines, 0.1)
+
+    @rule(name=st.sampled_from("abcd"), lines=st.integers(1, 3))
+    def disturbed_step(self, name: str, lines: int) -> None:
+        """Something happens between the lines, above all in a WatchList."""
+        self.step(None, None, lines, 0.1)
+        self.server.write(name, delete=True, recreate=False)
+
     @rule(
-        fault=st.sampled_from([None, None, *FAULTS, Closed(), TimedOut()]),
-        bad=st.sampled_from([None, None, *BAD_LINES]),
+        fault=st.sampled_from([*[None] * 15, *FAULTS, Closed(), TimedOut()]),
+        bad=st.sampled_from([*[None] * 9, *BAD_LINES]),
         lines=st.integers(0, 4),
         seconds=st.floats(0.0, 5.0),
     )
@@ -137,7 +151,7 @@ class Convergence(RuleBasedStateMachine):
         self.now = Instant(self.now + seconds)
         if not self.machine.streaming:
             self.request(fault)
-            return
+            fault = None
         for _ in range(lines):
             self.read()
         if bad is not None:
@@ -158,6 +172,7 @@ class Convergence(RuleBasedStateMachine):
             case Wait(until):
                 assert until - self.now <= 60.0
                 self.now = until
+                self.request(fault)
             case ListPage(params):
                 failed = fault if isinstance(fault, Failed) else None
                 self.receive(failed or self.server.answer(params))
@@ -239,4 +254,4 @@ class Convergence(RuleBasedStateMachine):
 
 
 TestConvergence = Convergence.TestCase
-TestConvergence.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestConvergence.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
