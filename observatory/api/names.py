@@ -23,6 +23,8 @@ LABEL_OBSERVATORY = f"{GROUP}/observatory"
 LABEL_TASK = f"{GROUP}/task"
 LABEL_RUN = f"{GROUP}/run"
 LABEL_ATTEMPT = f"{GROUP}/attempt"
+LABEL_REVISION = "controller-revision-hash"
+"""On Pods: the hash at the end of their ControllerRevision's name; Kubernetes' own label for it."""
 
 FINALIZER = f"{GROUP}/tracking"
 """Keeps a Pod until its outcome is in its Observatory's status."""
@@ -106,19 +108,29 @@ def short_hash(*parts: str) -> str:
     return "".join(letters)
 
 
-def pod_name(observatory: str, *, uid: str, run: int, task: str, attempt: int) -> str:
+def pod_name(
+    observatory: str, *, uid: str, run: int, revision: str, task: str, attempt: int
+) -> str:
     """The name of the Pod of one attempt: readable, at most 63 characters, and of no other attempt.
+
+    `revision` is the hash of the run's revision. A run whose first status lost against an edit
+    leaves Pods of the old tasks behind; those of the new ones must not be mistaken for them.
 
     The readable part is cut where it is too long; the hash covers everything, so what was cut
     still tells two Pods apart, and an Observatory that was deleted and made again has new names.
     """
-    suffix = f"-{attempt}-{short_hash(uid, str(run), task, str(attempt))}"
+    suffix = f"-{attempt}-{short_hash(uid, str(run), revision, task, str(attempt))}"
     return _shortened(observatory, task, LABEL_LENGTH - len(suffix)) + suffix
 
 
 def revision_name(observatory: str, content_hash: str) -> str:
     """The name of the ControllerRevision with that content."""
     return f"{observatory[: LABEL_LENGTH - 1 - len(content_hash)].rstrip('-.')}-{content_hash}"
+
+
+def revision_hash(name: str) -> str:
+    """The hash of the content, from the name of its ControllerRevision."""
+    return name.rpartition("-")[2]
 
 
 def _shortened(observatory: str, task: str, room: int) -> str:

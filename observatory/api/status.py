@@ -216,7 +216,7 @@ class Status:
         """
         try:
             failure = status.get("failure")
-            return cls(
+            value = cls(
                 observed_generation=status.get("observedGeneration", 0),
                 phase=Phase(status.get("phase", Phase.PENDING)),
                 message=status.get("message"),
@@ -233,6 +233,16 @@ class Status:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise StatusError(f"status: Invalid value: {error!r}") from error
+        value._check()
+        return value
+
+    def _check(self) -> None:
+        """Refuse what the schema lets pass and nothing here could work with."""
+        if self.run > 0 and self.start_time is None:
+            raise StatusError("status.startTime: Required value: a run has begun")
+        for index, task in enumerate(self.tasks):
+            if task.phase is TaskPhase.RUNNING and not (task.pod_name and task.pod_uid):
+                raise StatusError(f"status.tasks[{index}]: Required value: podName and podUID")
 
     def to_wire(self) -> JsonObject:
         """The status as JSON, without what is unknown."""

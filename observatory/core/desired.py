@@ -38,5 +38,6 @@ def desire(observatory: JsonObject) -> Desired:
         schedule=schedule if isinstance(schedule, str) else None,
         suspend=bool(suspend) or not readable,
         max_concurrent=limit if readable else None,
-        size=0 if errors else len(orjson.dumps(spec)),
+        orphaning="orphan" in (metadata.get("finalizers") or ()),
+        size=len(orjson.dumps(spec)),
     )

@@ -15,17 +15,13 @@ from observatory.core.model import Desired
 
 BUDGET = 1_400_000
 """Bytes for spec and status; the rest of the 1.5 MiB is for metadata and managedFields."""
-_WORTH_MEASURING = 1000
-"""Below so many tasks no status comes near the budget, whatever the kubelet says."""
 
 
 def fitted(status: Status, desired: Desired, budget: int = BUDGET) -> JsonObject:
     """The status as JSON, shortened where it would not fit into its object."""
     wire = status.to_wire()
-    if len(status.tasks) < _WORTH_MEASURING:
-        return wire
     room = budget - desired.size
-    for shorten in (_leave_all, _drop_names_of_succeeded, _cut_messages, _drop_times):
+    for shorten in (_leave_all, _drop_names_of_succeeded, _cut_messages, _drop_details):
         for row in wire.get("tasks", ()):
             shorten(row)
         if len(orjson.dumps(wire)) <= room:
@@ -52,8 +48,8 @@ def _cut_messages(row: JsonObject) -> None:
         row["message"] = row["message"][:80]
 
 
-def _drop_times(row: JsonObject) -> None:
+def _drop_details(row: JsonObject) -> None:
     """Of what succeeded, that it did is what counts."""
     if row["phase"] == TaskPhase.SUCCEEDED:
-        for field in ("startTime", "completionTime", "exitCode"):
+        for field in ("podUID", "startTime", "completionTime", "exitCode"):
             row.pop(field, None)

@@ -43,6 +43,7 @@ class Desired:
         errors: What is wrong with the spec, one text an error.
         suspend: Start nothing; also set where the fields that drive a run can't be read.
         deleting: The object has a deletion timestamp.
+        orphaning: It is being deleted, and its Pods are to be left alone.
         size: Bytes of the spec: status and spec share one object.
     """
 
@@ -55,6 +56,7 @@ class Desired:
     schedule: str | None = None
     suspend: bool = False
     max_concurrent: int | None = None
+    orphaning: bool = False
     size: int = 0
 
 
@@ -63,9 +65,13 @@ class Desired:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Which attempt a Pod is: it is proven by the Pod's name, not only claimed by its labels."""
+    """Which attempt a Pod is: it is proven by the Pod's name, not only claimed by its labels.
+
+    `revision` is the hash of the run's revision.
+    """
 
     run: int
+    revision: str
     task: str
     attempt: int
 
@@ -148,8 +154,7 @@ class PodRef:
 class Start:
     """Start an attempt: with the gated Pod that is there already, else with a new one of `body`."""
 
-    task: str
-    attempt: int
+    attempt: Identity
     pod_name: str
     adopt: PodRef | None = None
     body: JsonObject | None = None

@@ -26,6 +26,8 @@ from observatory.core.summary import DELETED, summarize
 
 def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
     """What to do now. With everything done and nothing new, a plan without any action."""
+    if desired.deleting and desired.orphaning:
+        return Plan(draft=observed.status)  # as with any owner: what runs is to outlive it
     if desired.deleting:
         return _cancel(desired, observed, now)
     if observed.status.active:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
+from observatory.api.conditions import shorten
 from observatory.api.names import (
     API_VERSION,
     FINALIZER,
@@ -11,6 +10,7 @@ from observatory.api.names import (
     KIND,
     LABEL_ATTEMPT,
     LABEL_OBSERVATORY,
+    LABEL_REVISION,
     LABEL_RUN,
     LABEL_TASK,
     TASK_CONTAINER,
@@ -41,7 +41,7 @@ _SIGNALLED = 128
 _SIGNAL_CODES = range(_SIGNALLED + 1, _SIGNALLED + 64 + 1)
 
 
-def pod_manifest(desired: Desired, task: Task, *, run: int, attempt: int) -> JsonObject:
+def pod_manifest(desired: Desired, task: Task, identity: Identity) -> JsonObject:
     """The Pod of an attempt: gated, tracked and owned, and otherwise as small as it can be.
 
     The API server and etcd do two thirds of the work of running a task, and they do it by the
@@ -61,18 +61,18 @@ def pod_manifest(desired: Desired, task: Task, *, run: int, attempt: int) -> Jso
     for field, value in (("command", task.command), ("args", task.args), ("env", task.env)):
         if value:
             container[field] = list(value)
-    name = pod_name(desired.key.name, uid=desired.uid, run=run, task=task.name, attempt=attempt)
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
-            "name": name,
+            "name": name_of(identity, desired.key.name, desired.uid),
             "namespace": desired.key.namespace,
             "labels": {
                 LABEL_OBSERVATORY: desired.key.name,
-                LABEL_TASK: task.name,
-                LABEL_RUN: str(run),
-                LABEL_ATTEMPT: str(attempt),
+                LABEL_TASK: identity.task,
+                LABEL_RUN: str(identity.run),
+                LABEL_ATTEMPT: str(identity.attempt),
+                LABEL_REVISION: identity.revision,
             },
             "finalizers": [FINALIZER],
             "ownerReferences": [owner_reference(desired.key.name, desired.uid)],
@@ -86,6 +86,13 @@ def pod_manifest(desired: Desired, task: Task, *, run: int, attempt: int) -> Jso
             "containers": [container],
         },
     }
+
+
+def name_of(identity: Identity, owner: str, owner_uid: str) -> str:
+    """The name of the Pod of an attempt."""
+    run, attempt = identity.run, identity.attempt
+    revision, task = identity.revision, identity.task
+    return pod_name(owner, uid=owner_uid, run=run, revision=revision, task=task, attempt=attempt)
 
 
 def owner_reference(name: str, uid: str) -> JsonObject:
@@ -129,7 +136,7 @@ def observe(pod: JsonObject) -> Pod:
         deleting=deleting,
         node_name=node,
         outcome=outcome,
-        wait=None if outcome else _wait(metadata, status),
+        wait=None if outcome else _wait(pod),
     )
 
 
@@ -159,8 +166,8 @@ def _identity(name: str, labels: JsonObject, owner: JsonObject | None) -> Identi
         run, attempt = int(labels.get(LABEL_RUN, "")), int(labels.get(LABEL_ATTEMPT, ""))
     except ValueError:
         return None
-    expected = pod_name(owner["name"], uid=owner["uid"], run=run, task=task, attempt=attempt)
-    return Identity(run, task, attempt) if name == expected else None
+    identity = Identity(run, labels.get(LABEL_REVISION, ""), task, attempt)
+    return identity if name == name_of(identity, owner["name"], owner["uid"]) else None
 
 
 def _outcome(status: JsonObject) -> Outcome | None:
@@ -198,7 +205,9 @@ def _tail(message: str) -> str:
     return "…" + encoded[-MESSAGE_LENGTH + 3 :].decode(errors="ignore")
 
 
-def _wait(metadata: JsonObject, status: JsonObject) -> PodWait | None:
+def _wait(pod: JsonObject) -> PodWait | None:
+    """Why the container doesn't run, as far as anybody says; else that nobody says anything."""
+    metadata, spec, status = pod["metadata"], pod["spec"], pod.get("status") or {}
     if deleted := metadata.get("deletionTimestamp"):
         return PodWait("Terminating", None, parse_time(deleted), hard=False)
     created = parse_time(metadata["creationTimestamp"])
@@ -207,23 +216,23 @@ def _wait(metadata: JsonObject, status: JsonObject) -> PodWait | None:
         reason = waiting.get("reason") or "ContainerCreating"
         hard = _HARD_WAITS.get(reason)
         message = waiting.get("message")
-        return PodWait(hard or reason, message, created, bool(hard))
+        return PodWait(hard or reason, _shortened(message), created, bool(hard))
+    if status.get("phase") != "Pending":
+        return None
     for condition in status.get("conditions") or ():
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            if condition.get("reason") == "SchedulingGated":
-                return None
-            since = condition.get("lastTransitionTime")
-            return PodWait(
-                condition.get("reason") or "Unschedulable",
-                condition.get("message"),
-                _time_or(since, created),
-                hard=False,
-            )
-    return None
+            reason = condition.get("reason") or "Unschedulable"
+            if reason == "SchedulingGated" and not spec.get("schedulingGates"):
+                break  # that was before the gate was removed
+            text = condition.get("lastTransitionTime")
+            since = parse_time(text) if text else created
+            return PodWait(reason, _shortened(condition.get("message")), since, hard=False)
+    reason = "ContainerCreating" if spec.get("nodeName") else "Scheduling"
+    return PodWait(reason, None, created, hard=False)
 
 
-def _time_or(text: str | None, default: datetime) -> datetime:
-    return parse_time(text) if text else default
+def _shortened(message: str | None) -> str | None:
+    return shorten(message, MESSAGE_LENGTH) if message else None
 
 
 def _container_state(status: JsonObject) -> JsonObject:

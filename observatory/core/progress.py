@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from observatory.api.names import pod_name
+from observatory.api.names import revision_hash
 from observatory.api.status import Status, TaskPhase, TaskStatus
 from observatory.core import rows as row
-from observatory.core.model import Desired, Pod, PodRef, Program, Start
-from observatory.core.pods import pod_manifest, ref
+from observatory.core.model import Desired, Identity, Pod, PodRef, Program, Start
+from observatory.core.pods import name_of, pod_manifest, ref
 
 STARTS_AT_ONCE = 500
 """Starts in one plan. A larger fan-out takes several, so that other runs get their turn."""
+NAME_CONFLICT = "NameConflict"
+"""Why a task waits whose Pod's name belongs to a Pod that isn't its own."""
 
 
 @dataclass(slots=True)
@@ -37,9 +39,9 @@ def see_pods(rows: list[TaskStatus], pods: Iterable[Pod], now: datetime) -> Seen
             seen.verify.append(PodRef(task.pod_name or "", task.pod_uid or ""))
         elif pod.outcome:
             rows[index] = row.ended(task, pod.outcome, pod.node_name, now)
+        elif pod.gated:
+            seen.release.append(ref(pod))
         else:
-            if pod.gated:
-                seen.release.append(ref(pod))
             rows[index], tell_at = row.waiting_for_pod(task, pod, now)
             seen.tell_at = min(filter(None, (seen.tell_at, tell_at)), default=None)
     return seen
@@ -112,19 +114,25 @@ def _free_slots(desired: Desired, rows: Sequence[TaskStatus]) -> int:
 def _start(
     run: Run, index: int, task: TaskStatus, by_name: dict[str, Pod], now: datetime
 ) -> tuple[TaskStatus, Start | None]:
-    attempt = task.attempt + 1
-    key, uid = run.desired.key, run.desired.uid
-    name = pod_name(key.name, uid=uid, run=run.number, task=task.name, attempt=attempt)
+    attempt = Identity(run.number, revision_hash(run.program.revision), task.name, task.attempt + 1)
+    name = name_of(attempt, run.desired.key.name, run.desired.uid)
     existing = by_name.get(name)
     if existing is None:
-        body = pod_manifest(run.desired, run.program.tasks[index], run=run.number, attempt=attempt)
-        return task, Start(task.name, attempt, name, body=body)
-    if not existing.gated:
-        # It has this attempt's name, yet no status records it: who un-gated it?
-        return row.waiting(task, "NameConflict", name_conflict(name), now), None
-    if existing.deleting:
+        body = pod_manifest(run.desired, run.program.tasks[index], attempt)
+        return task, Start(attempt, name, body=body)
+    if existing.deleting and existing.gated:
         return task, None  # deleted before it was recorded: once it is gone, there is a new one
-    return task, Start(task.name, attempt, name, adopt=ref(existing))
+    if not adoptable(existing, run.desired, attempt):
+        return row.waiting(task, NAME_CONFLICT, name_conflict(name), now), None
+    return task, Start(attempt, name, adopt=ref(existing))
+
+
+def adoptable(pod: Pod, desired: Desired, attempt: Identity) -> bool:
+    """Whether a Pod of that name, which no status records yet, may be recorded as the attempt's.
+
+    Without its gate it may be running already, and it was not a status that let it.
+    """
+    return pod.owner_uid == desired.uid and pod.identity == attempt and pod.gated
 
 
 def name_conflict(name: str) -> str:
@@ -132,25 +140,39 @@ def name_conflict(name: str) -> str:
     return f'Pod "{name}" exists and is not this task\'s; delete it to go on'
 
 
-def tidy(status: Status, pods: Iterable[Pod]) -> tuple[tuple[PodRef, ...], tuple[PodRef, ...]]:
+def tidy(status: Status, pods: Sequence[Pod]) -> tuple[tuple[PodRef, ...], tuple[PodRef, ...]]:
     """The Pods whose finalizer may go, and those to delete, once `status` is stored.
 
     A Pod that this status doesn't record may be recorded in a newer one, as long as its attempt
     is still open here. It keeps its finalizer, unless it is certain that it never ran.
     """
+    if not pods:
+        return (), ()
+    recorded = {task.pod_uid: task for task in status.tasks if task.pod_uid}
     by_name = {task.name: task for task in status.tasks}
     finish: list[PodRef] = []
     delete: list[PodRef] = []
     for pod in pods:
-        if pod.identity is None or pod.identity.run > status.run:
-            continue  # not provably ours, or of a run that this status is too old to know
-        task = by_name.get(pod.identity.task) if pod.identity.run == status.run else None
-        ended = task is None or task.phase.ended or task.attempt > pod.identity.attempt
-        if task is not None and task.pod_uid == pod.uid and not ended:
-            continue  # it is the one that runs
-        closed = ended or (task is not None and task.attempt == pod.identity.attempt)
-        if pod.tracked and pod.outcome and (closed or pod.gated):
+        task = recorded.get(pod.uid)
+        closed = task.phase.ended if task else _closed(pod.identity, status, by_name)
+        if pod.tracked and pod.outcome and (closed or pod.gated or _in_conflict(pod, by_name)):
             finish.append(ref(pod))
         elif closed and pod.gated and not pod.deleting:
             delete.append(ref(pod))
     return tuple(finish), tuple(delete)
+
+
+def _in_conflict(pod: Pod, by_name: Mapping[str, TaskStatus]) -> bool:
+    """Whether somebody was told to delete this Pod: then it must not be held back."""
+    task = by_name.get(pod.identity.task) if pod.identity else None
+    return task is not None and task.reason == NAME_CONFLICT and pod.deleting
+
+
+def _closed(attempt: Identity | None, status: Status, by_name: Mapping[str, TaskStatus]) -> bool:
+    """Whether this status, and so every later one, rules out that it records the attempt's Pod."""
+    if attempt is None or attempt.run > status.run:
+        return False  # not provably ours, or of a run that this status is too old to know
+    if attempt.run < status.run or attempt.revision != revision_hash(status.revision or ""):
+        return True
+    task = by_name.get(attempt.task)
+    return task is None or task.phase.ended or task.attempt >= attempt.attempt

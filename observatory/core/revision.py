@@ -11,6 +11,7 @@ from observatory.api.names import (
     CONTROLLER_REVISIONS,
     LABEL_OBSERVATORY,
     Key,
+    revision_hash,
     revision_name,
     short_hash,
 )
@@ -39,7 +40,7 @@ def stored_program(revision: JsonObject) -> Program:
     """The program that a ControllerRevision holds.
 
     Raises:
-        KeyError, TypeError: This controller has not written it.
+        KeyError, TypeError, ValueError, AttributeError: This controller has not written it.
     """
     return _program(revision["metadata"]["name"], revision["data"])
 
@@ -69,7 +70,7 @@ def revision_manifest(desired: Desired, program: Program, run: int) -> JsonObjec
             "namespace": desired.key.namespace,
             "labels": {
                 LABEL_OBSERVATORY: desired.key.name,
-                LABEL_HASH: program.revision.rpartition("-")[2],
+                LABEL_HASH: revision_hash(program.revision),
             },
             "ownerReferences": [owner_reference(desired.key.name, desired.uid)],
         },

@@ -26,7 +26,7 @@ def settle(plan: Plan, answers: Answers, desired: Desired, now: datetime) -> Sta
     """The status to write: the draft with the starts recorded, refused, or still open."""
     if not (answers.started or answers.refused or answers.lost):
         return plan.draft
-    starts = {start.task: start for start in plan.starts}
+    starts = {start.attempt.task: start for start in plan.starts}
     rows = tuple(_settled(task, starts, answers, now) for task in plan.draft.tasks)
     return summarize(replace(plan.draft, tasks=rows), desired, now)
 
@@ -40,7 +40,7 @@ def _settled(
     if start is None:
         return task
     if pod := answers.started.get(task.name):
-        return row.started(task, pod, start.attempt, now)
+        return row.started(task, pod, start.attempt.attempt, now)
     if refused := answers.refused.get(task.name):
         return _refused(task, start, refused, now)
     return task
@@ -50,8 +50,12 @@ def _refused(task: TaskStatus, start: Start, refused: Refused, now: datetime) ->
     known = task.since if task.reason == refused.reason else None
     denied_too_long = refused.reason == "AdmissionDenied" and known and now - known >= DENIED_FOR
     if refused.permanent or denied_too_long:
-        attempted = replace(task, attempt=start.attempt)
+        attempted = replace(task, attempt=start.attempt.attempt)
         return row.failed(attempted, refused.reason, refused.message, now)
+    if task.reason == refused.reason:
+        # Some refusals are worded anew each time. Each wording would be a write, and each write
+        # a reason to look again, at once.
+        return task
     return row.waiting(task, refused.reason, refused.message, now)
 
 

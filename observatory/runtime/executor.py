@@ -15,18 +15,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from observatory.api.names import API_VERSION, KIND, OBSERVATORIES
 from observatory.api.status import Status
 from observatory.api.types import JsonObject
 from observatory.core.fit import fitted
-from observatory.core.model import Answers, Desired, Plan, PodRef, Refused, Start
+from observatory.core.model import Answers, Desired, Plan, PodRef, Program, Refused, Start
 from observatory.core.settle import retry_at, settle
 from observatory.kube.api import Api
-from observatory.kube.errors import Conflict, KubeError, NotFound, TooLarge
-from observatory.runtime.podwriter import PodWriter, Wrote
+from observatory.kube.errors import Conflict, Forbidden, Invalid, KubeError, NotFound, TooLarge
+from observatory.runtime.podwriter import PodWriter, Wrote, refusal
 from observatory.runtime.revisions import Revisions
 
 
@@ -68,6 +68,8 @@ class Executor:
             LeaseLost: Another process leads.
         """
         execution = Execution()
+        if plan.revision is not None:
+            await self._keep(plan, plan.revision, desired, before, version)
         answers = await self._prepare(plan, desired, execution)
         status = settle(plan, answers, desired, now)
         again = retry_at(status, answers.refused, now)
@@ -88,9 +90,20 @@ class Executor:
         )
         return execution
 
+    async def _keep(
+        self, plan: Plan, program: Program, desired: Desired, before: Status, version: str
+    ) -> None:
+        """Store the revision of a run that begins. Where it is refused, the status says why."""
+        try:
+            await self._revisions.keep(desired, program, plan.draft.run)
+        except (Forbidden, Invalid) as error:
+            refused = refusal(error)
+            status = replace(before, message=f"{refused.reason}: {refused.message}")
+            if status != before:
+                await self._store(status, desired, version)
+            raise
+
     async def _prepare(self, plan: Plan, desired: Desired, execution: Execution) -> Answers:
-        if plan.revision is not None:
-            await self._revisions.keep(desired, plan.revision, plan.draft.run)
         started: dict[str, PodRef] = {}
         refused: dict[str, Refused] = {}
         lost: set[str] = set()
@@ -98,9 +111,9 @@ class Executor:
         async def start(attempt: Start) -> None:
             match await self._pods.start(desired, attempt):
                 case PodRef() as pod:
-                    started[attempt.task] = pod
-                case Refused() as refusal:
-                    refused[attempt.task] = refusal
+                    started[attempt.attempt.task] = pod
+                case Refused() as answer:
+                    refused[attempt.attempt.task] = answer
 
         async def verify(pod: PodRef) -> None:
             if await self._pods.is_lost(desired, pod):
@@ -109,7 +122,7 @@ class Executor:
         await _together(execution.errors, *(verify(pod) for pod in plan.verify))
         for batch in slow_start(plan.starts):
             await _together(execution.errors, *(start(attempt) for attempt in batch))
-            if refused or execution.errors:
+            if len(batch) > 1 and not any(each.attempt.task in started for each in batch):
                 break  # the others would most likely meet the same answer
         return Answers(started, refused, frozenset(lost))
 

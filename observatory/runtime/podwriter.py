@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 from observatory.api.names import FINALIZER, GATE, LABEL_OBSERVATORY, PODS, Key, Resource
 from observatory.api.types import JsonObject
-from observatory.core.model import Desired, Identity, PodRef, Refused, Start
+from observatory.core.model import Desired, PodRef, Refused, Start
 from observatory.core.pods import observe
-from observatory.core.progress import name_conflict
+from observatory.core.progress import NAME_CONFLICT, adoptable, name_conflict
 from observatory.kube.api import Api, Patch, PatchKind
 from observatory.kube.errors import (
     AlreadyExists,
@@ -47,8 +47,11 @@ class PodWriter:
         except AlreadyExists:
             # An answer got lost, or another controller was quicker: only a look tells whose it is.
             pod = await self._api.get(PODS, _key(desired, start.pod_name))
-            if not _adoptable(pod, desired, start):
-                return Refused("NameConflict", name_conflict(start.pod_name))
+            found = observe(pod)
+            if found.deleting and found.gated:
+                raise  # once it is gone, there can be a new one
+            if not adoptable(found, desired, start.attempt):
+                return Refused(NAME_CONFLICT, name_conflict(start.pod_name))
         except (BadRequest, Forbidden, Invalid, TooLarge) as error:
             return refusal(error)
         return PodRef(start.pod_name, pod["metadata"]["uid"])
@@ -61,9 +64,9 @@ class PodWriter:
             return True
         if found["metadata"]["uid"] != pod.uid:
             return True
-        if LABEL_OBSERVATORY not in (found["metadata"].get("labels") or {}):
+        labels = {LABEL_OBSERVATORY: desired.key.name}
+        if not labels.items() <= (found["metadata"].get("labels") or {}).items():
             # Without its label no watch shows it: nothing would ever be heard of it again.
-            labels = {LABEL_OBSERVATORY: desired.key.name}
             patch = {"metadata": {"uid": pod.uid, "labels": labels}}
             await self._patch(desired, pod, patch, PatchKind.MERGE)
         return False
@@ -131,18 +134,6 @@ def refusal(error: ApiError) -> Refused:
             return Refused("Forbidden", f"{error.message}; install the operator's RBAC rules")
         return Refused("AdmissionDenied", error.message)
     return Refused("InvalidPod", error.message, permanent=True)
-
-
-def _adoptable(pod: JsonObject, desired: Desired, start: Start) -> bool:
-    found = observe(pod)
-    task = (start.task, start.attempt)
-    identity = found.identity or Identity(0, "", 0)
-    return (
-        found.owner_uid == desired.uid
-        and (identity.task, identity.attempt) == task
-        and found.gated
-        and not found.deleting
-    )
 
 
 def _removal(pod: PodRef, path: tuple[str, str], index: int, item: object) -> list[JsonObject]:

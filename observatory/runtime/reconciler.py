@@ -6,7 +6,7 @@ happened doesn't matter, only what is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -69,7 +69,8 @@ class Reconciler:
         self._record = record
         self._consistency = ConsistencyStore()
         self._executor = Executor(api, self._consistency.wrote)
-        self._pods = PodWriter(api, self._consistency.wrote)
+        # No cache has to catch up with writes about Pods whose owner is gone.
+        self._strays = PodWriter(api, lambda *_: None)
         self._revisions = Revisions(api)
         self._known: dict[Key, _Known] = {}
         self._lagging_since: dict[Key, datetime] = {}
@@ -89,14 +90,18 @@ class Reconciler:
         if uid and self._must_wait(key, uid, scope):
             return Result(LAG_PATIENCE.total_seconds())
         pods = scope.pods_of(key)
-        strays = [pod for pod in pods if pod.owner_uid != uid]
-        if strays:
-            await self._sweep(key, strays)
         if observatory is None:
             self._forget(key)
+            await self._sweep(key, pods)
             return Result()
-        own = tuple(pod for pod in pods if pod.owner_uid == uid)
-        return await self._step(observatory, key, own)
+        known = self._derive(observatory, key)
+        if strays := [pod for pod in pods if pod.owner_uid != uid]:
+            # What is recorded stays ours, whatever has become of its owner reference.
+            recorded = {task.pod_uid for task in known.status.tasks}
+            strays = [pod for pod in strays if pod.uid not in recorded]
+            pods = tuple(pod for pod in pods if pod.owner_uid == uid or pod.uid in recorded)
+            await self._sweep(key, strays)
+        return await self._step(observatory, known, pods)
 
     def _must_wait(self, key: Key, uid: str, scope: Scope) -> bool:
         """Whether the cache lacks our own last writes; their watch events bring the key back."""
@@ -106,9 +111,8 @@ class Reconciler:
         now = self._now()
         return now - self._lagging_since.setdefault(key, now) < LAG_PATIENCE
 
-    async def _step(self, observatory: JsonObject, key: Key, pods: tuple[Pod, ...]) -> Result:
+    async def _step(self, observatory: JsonObject, known: _Known, pods: tuple[Pod, ...]) -> Result:
         now = self._now()
-        known = self._derive(observatory, key)
         desired, before = known.desired, known.status
         known.pinned = await self._pinned(known)
         made = plan(desired, Observed(before, pods, known.pinned), now)
@@ -140,6 +144,9 @@ class Reconciler:
             try:
                 known.status = Status.from_wire(observatory.get("status") or {})
             except StatusError as error:
+                if known.desired.deleting:
+                    known.status = Status()  # nothing is to be known, only to be tidied up
+                    return known
                 note = f"{error}; only the operator may write status. Delete this Observatory"
                 self._record(observatory, Event("StatusInvalid", note, "Validate", warning=True))
                 raise TerminalError(str(error)) from error
@@ -156,20 +163,21 @@ class Reconciler:
                 return program
         return await self._revisions.load(known.desired, revision)
 
-    async def _sweep(self, key: Key, strays: list[Pod]) -> None:
+    async def _sweep(self, key: Key, strays: Iterable[Pod]) -> None:
         """Let go of Pods whose Observatory is gone; the garbage collector does the rest.
 
         A gated Pod was never started and never will be: no status is left that could record it.
         """
+        delete = [pod for pod in strays if pod.gated and not pod.deleting]
+        finish = [pod for pod in strays if pod.tracked and (pod.deleting or pod.outcome)]
+        if not delete and not finish:
+            return
         live = await self._live_uid(key)
-        for pod in strays:
-            if pod.owner_uid is not None and pod.owner_uid == live:
-                continue  # it is our cache that is behind
-            owner = Desired(key, pod.owner_uid or "", generation=0, deleting=True)
-            if pod.gated and not pod.deleting:
-                await self._pods.delete(owner, ref(pod))
-            elif pod.tracked and (pod.deleting or pod.outcome):
-                await self._pods.finish(owner, ref(pod))
+        owner = Desired(key, "", generation=0, deleting=True)
+        for pods, let_go in ((delete, self._strays.delete), (finish, self._strays.finish)):
+            for pod in pods:
+                if pod.owner_uid is None or pod.owner_uid != live:  # else our cache is behind
+                    await let_go(owner, ref(pod))
 
     async def _live_uid(self, key: Key) -> str | None:
         try:

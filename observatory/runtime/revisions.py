@@ -35,7 +35,7 @@ class Revisions:
         try:
             revision = await self._api.get(CONTROLLER_REVISIONS, Key(desired.key.namespace, name))
             return stored_program(revision) if _owned(revision, desired) else None
-        except (NotFound, KeyError, TypeError):
+        except (NotFound, KeyError, TypeError, ValueError, AttributeError):
             return None
 
     async def _prune(self, desired: Desired) -> None:

@@ -1,0 +1,132 @@
+"""One Observatory world in memory: server, kubelet, caches and a reconciler, under a clock."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from observatory.api.names import API_VERSION, KIND, OBSERVATORIES, PODS, Key
+from observatory.api.types import JsonObject
+from observatory.core.model import Event
+from observatory.core.pods import observe
+from observatory.kube.api import Api
+from observatory.runtime.cache import Cache, trim
+from observatory.runtime.reconciler import Reconciler, Result
+from tests.fakes.apiserver import FakeApiServer
+from tests.fakes.kubelet import FakeKubelet
+
+NAMESPACE = "default"
+
+
+def observatory(name: str, *tasks: JsonObject, **spec: object) -> JsonObject:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"tasks": list(tasks), **spec},
+    }
+
+
+def task(name: str, *dependencies: str, **fields: object) -> JsonObject:
+    made: JsonObject = {"name": name, "image": "busybox:1.36", **fields}
+    if dependencies:
+        made["dependencies"] = list(dependencies)
+    return made
+
+
+class Controller:
+    """One operator process: caches that see only what `sync` shows them."""
+
+    def __init__(self, world: World, api: Api | None = None) -> None:
+        self._world = world
+        self.cache = Cache([])
+        self.events: list[Event] = []
+        self.reconciler = Reconciler(
+            api or world.server, self.cache, now=lambda: world.now, record=self._record
+        )
+
+    def _record(self, _: JsonObject, event: Event) -> None:
+        self.events.append(event)
+
+    def sync(self, *, pods: bool = True, observatories: bool = True) -> None:
+        """Let the caches see the world as it is."""
+        scope = self.cache.scope(NAMESPACE)
+        storage = self._world.server.storage
+        version = storage.version
+        if observatories:
+            seen = [trim(item) for _, item in storage.items(OBSERVATORIES, None)]
+            scope.observatories.replace(seen, version)
+        if pods:
+            scope.pods.replace([observe(item) for _, item in storage.items(PODS, None)], version)
+
+    def reconcile(self, name: str) -> Result:
+        return asyncio.run(self.reconciler.reconcile(Key(NAMESPACE, name)))
+
+
+class World:
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+        self.exit_codes: dict[str, int | None] = {}
+        self.server = FakeApiServer(lambda: self.now)
+        self.kubelet = FakeKubelet(self.server, self._exit_code)
+        self.controller = Controller(self)
+
+    def _exit_code(self, pod: JsonObject) -> int | None:
+        return self.exit_codes.get(pod["metadata"]["labels"][f"{OBSERVATORIES.group}/task"], 0)
+
+    def apply(self, obj: JsonObject) -> JsonObject:
+        return self.server.create_now(OBSERVATORIES, NAMESPACE, obj)
+
+    def edit(self, name: str, **spec: object) -> None:
+        stored = self.get(name)
+        stored["spec"] |= spec
+        self.server.replace_now(OBSERVATORIES, Key(NAMESPACE, name), stored)
+
+    def get(self, name: str) -> JsonObject:
+        return self.server.get_now(OBSERVATORIES, Key(NAMESPACE, name))
+
+    def status(self, name: str) -> JsonObject:
+        status: JsonObject = self.get(name).get("status") or {}
+        return status
+
+    def phases(self, name: str) -> dict[str, str]:
+        return {row["name"]: row["phase"] for row in self.status(name).get("tasks", ())}
+
+    def pods(self) -> list[JsonObject]:
+        return [pod for _, pod in self.server.storage.items(PODS, NAMESPACE)]
+
+    def pod_of(self, task_name: str) -> JsonObject:
+        """The one Pod of a task."""
+        (pod,) = (
+            pod
+            for pod in self.pods()
+            if pod["metadata"]["labels"][f"{OBSERVATORIES.group}/task"] == task_name
+        )
+        return pod
+
+    def step(self, name: str, controller: Controller | None = None) -> Result:
+        """The caches catch up, then one reconcile."""
+        controller = controller or self.controller
+        controller.sync()
+        return controller.reconcile(name)
+
+    def run(self, name: str, rounds: int = 50) -> None:
+        """Reconcile and let the Pods run, until nothing changes any more."""
+        for _ in range(rounds):
+            before = self.server.storage.version
+            self.step(name)
+            self.kubelet.run_pods()
+            self.server.collect_garbage()
+            self.now += timedelta(seconds=1)
+            if self.server.storage.version == before:
+                return
+        raise AssertionError(f"no rest after {rounds} rounds")
+
+    def writes(self) -> list[str]:
+        """The controller's writes so far, as `verb resource[/subresource]`."""
+        return [
+            f"{request.verb} {request.resource.plural}"
+            + (f"/{request.subresource}" if request.subresource else "")
+            for request in self.server.requests
+            if request.verb in {"create", "update", "patch", "delete"}
+        ]
