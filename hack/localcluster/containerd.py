@@ -56,7 +56,7 @@ def write_config(cluster: Cluster) -> None:
     (cluster.folder.config / "containerd.toml").write_text(text)
 
 
-def network(cluster: Cluster) -> dict[str, object]:
+def network(cluster: Cluster) -> probe.JsonObject:
     """A bridge, and addresses handed out by this machine; Pods do not reach the world outside."""
     bridge = {
         "type": "bridge",

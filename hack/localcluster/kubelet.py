@@ -7,6 +7,7 @@ from pathlib import Path
 
 from . import containerd, sandbox
 from .controlplane import Component
+from .probe import JsonObject
 from .state import Cluster
 from .users import NODE_NAME
 
@@ -32,7 +33,7 @@ def write_config(cluster: Cluster) -> None:
     path.write_text(json.dumps(config(cluster), indent=2))
 
 
-def config(cluster: Cluster) -> dict[str, object]:
+def config(cluster: Cluster) -> JsonObject:
     """A KubeletConfiguration for a machine that has other things to do."""
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",

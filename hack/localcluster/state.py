@@ -79,7 +79,7 @@ def load(name: str) -> Cluster | None:
     """The cluster called `name`, or None when there is none."""
     path = Folder.of(check_name(name)).state
     try:
-        raw = json.loads(path.read_text())
+        raw = dict(json.loads(path.read_text()))
         raw.update(
             backend=Backend(raw["backend"]), node=Node(raw["node"]), slot=Slot(**raw["slot"])
         )

@@ -1,0 +1,93 @@
+"""The command line and the decisions behind it; what they start is for e2e/test_cluster.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from localcluster import cli, cluster, state
+from localcluster.cluster import Wish
+from localcluster.errors import ClusterError
+from localcluster.state import Backend, Cluster, Node
+
+
+def test_a_given_kubeconfig_is_only_used() -> None:
+    planned = cluster.plan(Wish("staging", kubeconfig=Path("/some/config"), context="blue"))
+    assert planned.backend is Backend.EXTERNAL
+    assert (planned.kubeconfig, planned.context) == ("/some/config", "blue")
+
+
+@pytest.mark.parametrize("node", [Node.NONE, Node.KWOK])
+def test_what_needs_no_container_is_made_of_processes(node: Node) -> None:
+    planned = cluster.plan(Wish("one", node=node, nodes=3, audit=True))
+    assert planned == Cluster("one", Backend.LOCAL, node, nodes=3, audit=True)
+
+
+@pytest.mark.parametrize(
+    ("wish", "text"),
+    [
+        (Wish("one", node=Node.NONE), "exists with node kwok, not none"),
+        (Wish("one", nodes=9), "exists with nodes 2, not 9"),
+        (Wish("one", audit=True), "exists with audit False, not True"),
+        (Wish("one", kubeconfig=Path("/some/config")), "exists with kubeconfig"),
+    ],
+)
+def test_a_cluster_is_not_turned_into_another_kind(wish: Wish, text: str) -> None:
+    state.save(Cluster("one", node=Node.KWOK, nodes=2))
+    with pytest.raises(ClusterError, match=text):
+        cluster.up(wish)
+
+
+def test_a_missing_kubeconfig_is_named_and_nothing_is_left(cache_home: Path) -> None:
+    with pytest.raises(ClusterError, match="there is no kubeconfig /nowhere"):
+        cluster.up(Wish("one", kubeconfig=Path("/nowhere")))
+    assert cluster.down("one")
+    assert not list((cache_home / "clusters").iterdir())
+
+
+def test_removing_what_is_not_there_is_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["down", "--name", "one"]) == 0
+    assert "There is no cluster one" in capsys.readouterr().err
+
+
+def test_a_cluster_that_does_not_run_is_told_by_the_exit_status(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["status"]) == 1
+    state.save(Cluster("one"))
+    assert cli.main(["status", "--name", "one"]) == 1
+    out = capsys.readouterr().out
+    assert "one, broken" in out
+    assert "kube-apiserver            dead" in out
+
+
+def test_the_kubeconfigs_path_is_all_that_is_printed(
+    capsys: pytest.CaptureFixture[str], cache_home: Path
+) -> None:
+    state.save(Cluster("one"))
+    assert cli.main(["kubeconfig", "--name", "one"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == f"{cache_home}/clusters/one/kubeconfig\n"
+    assert captured.err == ""
+
+
+def test_an_unknown_cluster_is_named_with_the_command_that_makes_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main(["kubeconfig", "--name", "one"]) == 1
+    assert "hack/cluster up --name one" in capsys.readouterr().err
+
+
+def test_images_are_refused_where_no_container_runs() -> None:
+    state.save(Cluster("one", node=Node.KWOK))
+    with pytest.raises(ClusterError, match="takes no images"):
+        cluster.load_image("one", "tool:1", b"")
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["frob"], ["up", "--kubelet", "--kwok"], ["load-image", "x"]]
+)
+def test_what_is_not_understood_is_status_2(words: list[str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        cli.main(words)
+    assert raised.value.code == 2

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+from localcluster import containerd, kubelet, processes, sandbox
+from localcluster.errors import ClusterError
+from localcluster.processes import Process
+from localcluster.slot import Slot
+from localcluster.state import Cluster
+
+ONE = Cluster("one", slot=Slot(0))
+TWO = Cluster("two", slot=Slot(1))
+
+
+def test_every_private_folder_is_mounted_from_the_clusters_own() -> None:
+    argv = sandbox.command(ONE, ONE.folder.node / "furnished")
+    for path in sandbox.PRIVATE:
+        source = argv[argv.index(path) - 1]
+        assert source.startswith(str(ONE.folder.node))
+
+
+def test_private_folders_of_one_node_differ() -> None:
+    assert len({sandbox.private(ONE, path) for path in sandbox.PRIVATE}) == len(sandbox.PRIVATE)
+
+
+def test_a_command_cannot_enter_a_node_that_does_not_run() -> None:
+    with pytest.raises(ClusterError, match="the node of cluster one does not run"):
+        sandbox.enter(ONE, ["true"])
+
+
+def test_a_command_enters_by_the_number_of_the_living_process() -> None:
+    me = Process.find(os.getpid())
+    assert me
+    processes.record(ONE.folder.pid(sandbox.NAME), me)
+    argv = sandbox.enter(ONE, ["ctr", "version"])
+    assert f"--target={os.getpid()}" in argv
+    assert argv[-2:] == ["ctr", "version"]
+
+
+@pytest.mark.parametrize("key", ["address", "port", "healthzPort", "cgroupRoot"])
+def test_kubelets_side_by_side_do_not_meet(key: str) -> None:
+    assert kubelet.config(ONE)[key] != kubelet.config(TWO)[key]
+
+
+def test_networks_side_by_side_do_not_meet() -> None:
+    [one], [two] = (containerd.network(cluster)["plugins"] for cluster in (ONE, TWO))
+    assert one["bridge"] != two["bridge"]
+    assert one["ipam"]["ranges"] != two["ipam"]["ranges"]
