@@ -264,7 +264,11 @@ class FakeApiServer:
     ) -> JsonObject:
         new = rules.prepared_for_update(resource, old, body, subresource)
         if rules.emptied(new):
-            return self.storage.remove(resource, key, last=new)
+            # The update itself is never written: the answer has it, with the version before; the
+            # DELETED event has what was stored.
+            self.storage.remove(resource, key)
+            new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
+            return new
         return self.storage.put(resource, key, new)
 
     async def _served(self, request: Request, serve: Callable[[], JsonObject]) -> JsonObject:

@@ -58,11 +58,11 @@ class Storage:
             self._record(Entry(self.version, resource, key, old, stored))
         return copy.deepcopy(stored)
 
-    def remove(self, resource: Resource, key: Key, last: JsonObject | None = None) -> JsonObject:
-        """Remove it; `last` is its state in the DELETED event, if not the stored one."""
+    def remove(self, resource: Resource, key: Key) -> JsonObject:
+        """Remove it; the answer is its last state with the version of the removal."""
         old = self.objects.pop((resource, key))
         self.version += 1
-        removed = copy.deepcopy(last if last is not None else old)
+        removed = copy.deepcopy(old)
         removed["metadata"]["resourceVersion"] = str(self.version)
         self._record(Entry(self.version, resource, key, old, None, removed))
         return copy.deepcopy(removed)

@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from observatory.api.names import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, Key, Resource
@@ -37,7 +37,10 @@ from tests.integration.operations import (
     Session,
     body_of,
     create,
+    delete,
     events,
+    get,
+    merge,
     operations,
     outcome,
 )
@@ -125,6 +128,8 @@ def test_any_sequence_of_operations_has_the_same_outcome(
         suppress_health_check=list(HealthCheck),
     )
     @given(st.booleans(), st.booleans(), st.lists(operations(kind), max_size=8))
+    @example(False, True, [delete(kind, "right"), merge(kind, "release")])  # noqa: FBT003
+    @example(True, True, [delete(kind, "none"), merge(kind, "label"), get(kind)])  # noqa: FBT003
     def agree(gated: bool, held: bool, script: list[Operation]) -> None:  # noqa: FBT001
         whole = [create(kind, gated=gated, held=held), *script]
         ours, theirs = runner.run(compared(kubeconfig, kind, whole))
