@@ -12,7 +12,7 @@ from localcluster.processes import Process
 
 @pytest.fixture
 def sleeper() -> Iterator[Process]:
-    with subprocess.Popen(["sleep", "60"]) as child:
+    with subprocess.Popen(["/bin/sleep", "60"]) as child:
         found = Process.find(child.pid)
         assert found
         yield found
