@@ -153,7 +153,7 @@ def _read(file: str) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _UnreadableError(f"not UTF-8 text (byte {error.start})") from error
+        raise _UnreadableError(f"not UTF-8 text (byte {error.start + 1})") from error
     if "\0" in text:
         raise _UnreadableError("not text: it has zero bytes")
     return text

@@ -9,6 +9,7 @@ ten, but `12:30` and `2025-01-31` are strings.
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -167,6 +168,8 @@ class Builder:
 
 
 def _key(top: _Open, value: object, line: int) -> str:
+    if value is None:
+        raise DocumentError("a key must be a string, not null", line)
     key = value if isinstance(value, str) else json.dumps(value)
     if key in top.value:
         raise DocumentError(f"key {quote(key)} is given twice in one object", line)
@@ -190,6 +193,7 @@ def _plain(text: str) -> object:
         digits = text.replace("_", "")
         octal = re.fullmatch(r"([-+]?)0([0-7]+)", digits)
         return int(f"{octal[1]}0o{octal[2]}" if octal else digits, 0)
-    if _FLOAT.match(text) or _SPECIAL.match(text):
-        return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
-    return text
+    if _SPECIAL.match(text):
+        return float(text.lower().replace(".", ""))
+    number = float(text.replace("_", "")) if _FLOAT.match(text.replace("_", "")) else math.inf
+    return number if math.isfinite(number) else text

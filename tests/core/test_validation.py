@@ -143,8 +143,8 @@ BAD = [
     ("41 a value of 1 MiB", observatory(task("a", env=[{"name": "A", "value": "x" * 2**20}])),
      ["spec.tasks[0].env[0].value: Too long: may not be more than 131071 characters"]),
     ("42 variable with =", observatory(task("a", env=[{"name": "1=2"}])),
-     [('spec.tasks[0].env[0].name: Invalid value: "1=2": must consist of printable ASCII characters '
-      "other than '='")]),
+     [('spec.tasks[0].env[0].name: Invalid value: "1=2": must consist of printable ASCII '
+      "characters other than '='")]),
     ("42 variable empty", observatory(task("a", env=[{"name": ""}])),
      ["spec.tasks[0].env[0].name: Required value: must not be empty"]),
     ("42 variable twice", observatory(task("a", env=[{"name": "A"}, {"name": "A"}])),

@@ -1,0 +1,69 @@
+import subprocess
+import sys
+
+import pytest
+
+from observatory import __version__
+from observatory.cli.main import COMMANDS, main
+
+Output = pytest.CaptureFixture[str]
+
+
+def exit_code(*arguments: str) -> object:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    return caught.value.code
+
+
+def test_help_names_every_command_and_shows_examples(capsys: Output) -> None:
+    assert exit_code("--help") == 0
+    text = capsys.readouterr().out
+    for command in COMMANDS:
+        assert f"\n    {command} " in text
+    assert "observatory validate workflow.yaml" in text
+
+
+def test_the_version_is_printed(capsys: Output) -> None:
+    assert exit_code("--version") == 0
+    assert capsys.readouterr().out == f"observatory {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "the following arguments are required: COMMAND (see observatory --help)"),
+        (["frob"], "argument COMMAND: invalid choice: 'frob' (choose from "),
+        (
+            ["validate"],
+            "the following arguments are required: FILE (see observatory validate --help)",
+        ),
+        (["validate", "--outputt", "json", "x"], "unrecognized arguments: --outputt"),
+        (["validate", "--output", "xml", "x"], "argument -o/--output: invalid choice: 'xml'"),
+    ],
+)
+def test_a_wrong_argument_is_one_line_and_exit_2(
+    capsys: Output, arguments: list[str], message: str
+) -> None:
+    assert exit_code(*arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"error: {message}")
+    assert err.count("\n") == 1
+
+
+def test_validate_starts_without_the_machinery_of_the_operator() -> None:
+    code = (
+        "import sys; from observatory.cli.main import main\n"
+        "try: main(['validate', '--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'aiohttp', 'kubernetes', 'structlog', 'asyncio'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    assert done.stdout.endswith("[]\n")
+
+
+def test_a_reader_that_closes_early_gets_no_traceback() -> None:
+    python = f"{sys.executable} -m observatory"
+    command = f"{python} validate --output json $(yes nope | head -n 5000) | head -n 1"
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=True)  # noqa: S603
+    assert (done.stdout, done.stderr) == ("{\n", "")
