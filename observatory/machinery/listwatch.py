@@ -1,10 +1,8 @@
 """The protocol of client-go's reflector, without I/O: what to ask next, and what an answer means.
 
-    WatchList ──bookmark──▶ Watch ◀──┐ the stream ended: on from the last version
-        │                     │ └────┘
-        │ not offered         │ 410, other errors, a stream that ends at once
-        ▼                     ▼
-      List ──last page────▶ Watch      (a new cycle: WatchList, or List where that is not offered)
+A cycle is a listing and the watches after it. It begins as a WatchList: a stream of all objects, up
+to a bookmark, that goes on as the watch. Where that is refused it is a List in pages. A watch that
+ends is taken up at the last version. An error such as 410, or an end at once, begins a new cycle.
 
 The first listing is always consistent (`resourceVersion=""`); client-go's may be served from a
 cache of any age. A new cycle lists at the last version, and consistently only if that is refused.
@@ -18,6 +16,7 @@ from collections.abc import Mapping
 from enum import Enum, auto
 
 from observatory.api.types import JsonObject
+from observatory.machinery.backoff import Backoff
 from observatory.machinery.instant import Instant
 from observatory.machinery.jitter import fraction
 from observatory.machinery.messages import (
@@ -67,24 +66,6 @@ class _Phase(Enum):
     WATCH = auto()
 
 
-class _Backoff:
-    """client-go's shared delay: 0.8 s, doubling up to 30 s, plus up to as much again."""
-
-    def __init__(self, seed: str) -> None:
-        self._seed = seed
-        self._delay = 0.0
-        self._draws = 0
-        self._used_at = Instant(float("-inf"))
-
-    def next(self, now: Instant) -> float:
-        """The seconds to wait; the doubling starts over when it was not needed for 2 minutes."""
-        quiet = now - self._used_at > 120.0  # noqa: PLR2004
-        self._used_at = now
-        self._delay = 0.8 if quiet else min(30.0, 2 * self._delay)
-        self._draws += 1
-        return self._delay * (1 + fraction(self._seed, self._draws))
-
-
 class ListWatch:
     """Keeps up with one collection. Call `next_request`, do it, `receive` the outcome, and so on.
 
@@ -100,7 +81,7 @@ class ListWatch:
     ) -> None:
         self._seed = seed
         self._selectors = dict(selectors or {})
-        self._backoff = _Backoff(seed)
+        self._backoff = Backoff(seed)
         self._not_before = Instant(float("-inf"))
         self._no_watch_list_until = Instant(float("-inf" if watch_list else "inf"))
         self._phase = _Phase.WATCH_LIST
@@ -152,30 +133,32 @@ class ListWatch:
         match received:
             case Page(body):
                 return self._page(body, now)
-            case Event(line):
-                return self._line(line, now)
-            case Closed():
-                self._closed(now)
-            case TimedOut():
-                self._timed_out(now)
             case Failed():
                 self._failed(received, now)
+            case Event(line) if self._streaming:
+                return self._line(line, now)
+            case Closed() if self._streaming:
+                self._closed(now)
+            case TimedOut() if self._streaming:
+                self._timed_out(now)
+            case _:
+                pass  # of a stream that is not wanted any more
         return ()
 
     def _page(self, body: JsonObject, now: Instant) -> tuple[Operation, ...]:
         try:
-            version = _version_of(body)
+            version, items = _version_of(body), _items_of(body)
         except _MalformedError as error:
             self._start_over(now)
             return (Malformed(body, str(error)),)
         skipped = []
-        for item in body.get("items") or ():
+        for item in items:
             try:
                 _version_of(item)
                 self._objects[_name_of(item)] = item
             except _MalformedError as error:
                 skipped.append(Malformed(item, str(error)))
-        self._continue = body["metadata"].get("continue") or ""
+        self._continue = str(body["metadata"].get("continue") or "")
         return tuple(skipped) if self._continue else (*skipped, self._listed(version))
 
     def _line(self, line: object, now: Instant) -> tuple[Operation, ...]:
@@ -222,8 +205,8 @@ class ListWatch:
             case "DELETED":
                 self._objects.pop(_name_of(obj), None)
             case "BOOKMARK":
-                annotations = obj["metadata"].get("annotations") or {}
-                if annotations.get(_INITIAL_EVENTS_END) == "true":
+                annotations = obj["metadata"].get("annotations")
+                if isinstance(annotations, dict) and annotations.get(_INITIAL_EVENTS_END) == "true":
                     return (self._listed(version),)
             case _:
                 raise _MalformedError(f"an event of type {kind}")
@@ -336,6 +319,16 @@ def _version_of(obj: object) -> int:
     if isinstance(version, str) and version.isascii() and version.isdigit():
         return int(version)
     raise _MalformedError("no resourceVersion, or one that is not a number")
+
+
+def _items_of(body: JsonObject) -> list[JsonObject]:
+    """The objects of a List. To take what is no List for an empty one would delete everything."""
+    items = body.get("items", "")
+    if items is None:  # how Go writes an empty list that nobody made
+        return []
+    if isinstance(items, list):
+        return items
+    raise _MalformedError("a List has no items")
 
 
 def _name_of(obj: JsonObject) -> tuple[str, str]:

@@ -223,16 +223,33 @@ def test_a_busy_server_says_when_to_list_again() -> None:
     assert machine.next_request(at(0)) == Wait(at(17))
 
 
-def test_a_list_without_version_is_no_list() -> None:
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"items": []},
+        {"metadata": {"resourceVersion": "5"}},
+        {"metadata": {"resourceVersion": "5"}, "items": {}},
+    ],
+)
+def test_what_is_no_list_does_not_empty_the_store(body: JsonObject) -> None:
     machine = lister()
     machine.next_request(at(0))
 
-    (operation,) = machine.receive(Page({"items": []}), at(0))
+    (operation,) = machine.receive(Page(body), at(0))
     again, now = after_waiting(machine, at(0))
 
     assert isinstance(operation, Malformed)
     assert isinstance(again, ListPage)
     assert now >= 0.8
+
+
+def test_an_empty_list_may_be_null() -> None:
+    machine = lister()
+    machine.next_request(at(0))
+
+    body = {"metadata": {"resourceVersion": "5"}, "items": None}
+
+    assert machine.receive(Page(body), at(0)) == (Replace((), 5),)
 
 
 def test_a_bad_object_in_a_list_is_skipped_and_reported() -> None:
@@ -475,6 +492,16 @@ def test_an_event_of_a_type_to_come_is_reported_and_moves_the_version() -> None:
     assert moved == Bookmark(7)
 
 
+@pytest.mark.parametrize("late", [Closed(), TimedOut(), event("MODIFIED", pod("vega", 9))])
+def test_what_is_left_of_a_stream_that_is_not_wanted_is_ignored(late: Event) -> None:
+    machine = watching()
+    machine.receive(error(EXPIRED), at(3))
+    relist, now = after_waiting(machine, at(3))
+
+    assert machine.receive(late, now) == ()
+    assert machine.next_request(now) == relist
+
+
 # WatchList
 
 
@@ -649,7 +676,9 @@ JSON = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["type", "object", "metadata", "name", "uid", "resourceVersion"]),
+            st.sampled_from(
+                ["type", "object", "metadata", "name", "uid", "resourceVersion", "annotations"]
+            ),
             inner | st.sampled_from(["ADDED", "BOOKMARK", "ERROR", "DELETED", "7"]),
             max_size=5,
         )
