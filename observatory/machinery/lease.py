@@ -248,7 +248,7 @@ class Election:
         self._rounds += 1
         retry = self._durations.retry_period
         if self._leading:
-            self._next_round = Instant(max(now, self._round_began + retry))
+            self._next_round = Instant(self._round_began + retry)
         else:
             # Candidates that were started together shall not look together.
             jitter = 1 + _JITTER * fraction(self._identity, self._rounds)

@@ -257,7 +257,7 @@ class ListWatch:
             self._version_unavailable = True
         elif self._phase is _Phase.LIST:
             self._start_over(now, failed.retry_after)
-        elif refused or failed.busy:
+        elif failed.busy:
             self._back_off(now, failed.retry_after)
         else:
             # No WatchList in this cycle, and not soon again where it is not understood.

@@ -257,6 +257,10 @@ def test_a_bad_object_in_a_list_is_skipped_and_reported() -> None:
     machine.next_request(at(0))
     bad: list[object] = [None, {"metadata": None}, {"metadata": {"name": "x"}}]
     bad += [pod("x", 5) | {"metadata": {"name": "x", "uid": "u", "resourceVersion": "v5"}}]
+    bad += [
+        pod("x", 5)
+        | {"metadata": {"name": "x", "uid": "u", "resourceVersion": "\N{THAI DIGIT FIVE}"}}
+    ]
     bad += [{"metadata": {"resourceVersion": "5", "uid": "u"}}]
 
     body = {"metadata": {"resourceVersion": "5"}, "items": [*bad, pod("vega", 5)]}
@@ -293,6 +297,7 @@ def test_events_become_operations_and_move_the_version() -> None:
 def test_a_stream_that_ended_after_events_is_taken_up_again_at_once(lifetime: float) -> None:
     machine = watching()
     machine.receive(event("MODIFIED", pod("vega", 6)), at(0.05))
+    machine.receive(bookmark(6), at(0.06))
 
     machine.receive(Closed(), at(lifetime))
 
@@ -322,6 +327,19 @@ def test_a_stream_that_ends_at_once_and_brought_nothing_new_means_a_pause_and_a_
 
     assert now - 0.9 >= 0.8
     assert request == ListPage({"resourceVersion": "5"})
+
+
+def test_a_stream_is_judged_by_what_it_brought_itself() -> None:
+    machine = watching()
+    machine.receive(event("MODIFIED", pod("vega", 6)), at(0.1))
+    machine.receive(Closed(), at(0.2))
+    machine.next_request(at(0.2))
+
+    machine.receive(Closed(), at(0.3))
+    request, now = after_waiting(machine, at(0.3))
+
+    assert now - 0.3 >= 0.8
+    assert isinstance(request, ListPage)
 
 
 @pytest.mark.parametrize("watch_list", [True, False])
@@ -397,6 +415,14 @@ def test_an_error_in_the_stream_ends_it_and_means_a_list(failed: Failed) -> None
     assert (before, machine.streaming, operations) == (True, False, ())
     assert isinstance(request, ListPage)
     assert replaced == (Replace((), 9),)
+
+
+def test_a_server_that_refuses_a_watch_says_when_to_come_back() -> None:
+    machine = watching()
+
+    machine.receive(Failed(503, "ServiceUnavailable", retry_after=9.0), at(0))
+
+    assert machine.next_request(at(0)) == Wait(at(9))
 
 
 def test_pauses_double_from_0_8_to_30_s_with_up_to_as_much_again() -> None:
@@ -576,6 +602,21 @@ def test_a_watch_list_that_breaks_off_twice_gives_way_to_a_list_in_this_cycle() 
     assert is_watch_list(next_cycle)
 
 
+def test_watch_lists_that_broke_off_are_counted_anew_after_one_that_did_not() -> None:
+    machine = ListWatch("test")
+    machine.next_request(at(0))
+    machine.receive(Closed(), at(5))
+    _, now = after_waiting(machine, at(5))
+    machine.receive(bookmark(5, initial=True), now)
+    machine.receive(error(EXPIRED), now)
+    _, now = after_waiting(machine, now)
+
+    machine.receive(Closed(), now)
+    again, _ = after_waiting(machine, now)
+
+    assert is_watch_list(again)
+
+
 @pytest.mark.parametrize("failed", [BUSY, REFUSED])
 def test_a_watch_list_that_could_not_be_opened_for_now_is_tried_again(failed: Failed) -> None:
     machine = ListWatch("test")
@@ -651,10 +692,14 @@ def test_a_server_that_never_sends_the_bookmark_is_given_up_and_listed_in_pages(
     deadline = machine.deadline
     machine.receive(TimedOut(), deadline)
     fallback = machine.next_request(deadline)
+    paged = machine.receive(page(60, "deneb"), deadline)
 
     assert deadline == now + 10
     assert fallback == ListPage({"resourceVersion": "", "limit": "500"})
-    assert not is_watch_list(next_cycle_after(machine, deadline))
+    assert paged == (Replace((pod("deneb", 60),), 60),)
+    machine.next_request(deadline)
+    machine.receive(error(EXPIRED), deadline)
+    assert not is_watch_list(after_waiting(machine, deadline)[0])
 
 
 @pytest.mark.parametrize(("kind", "given_up_after"), [("MODIFIED", 30.0), ("ADDED", 120.0)])
