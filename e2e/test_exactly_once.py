@@ -87,15 +87,15 @@ def sight(cluster: Cluster, namespace: str, name: str) -> tuple[object, ...]:
     return (rows, pods)
 
 
-def test_kill_ten_times(
-    cluster: Cluster, namespace: str, operator: Operator, folder: Path
-) -> None:
+def test_kill_ten_times(cluster: Cluster, namespace: str, operator: Operator, folder: Path) -> None:
     cluster.apply(workflow(namespace, "killed"))
     seen: tuple[object, ...] = ()
     for _ in range(10):
         # Kill it right after each change: between any two writes, sooner or later.
         seen = eventually(
-            lambda: sight(cluster, namespace, "killed"), lambda now, old=seen: now != old, pause=0.02
+            lambda: sight(cluster, namespace, "killed"),
+            lambda now, old=seen: now != old,
+            pause=0.02,
         )
         operator.kill()
         operator.restart()

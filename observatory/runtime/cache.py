@@ -72,6 +72,11 @@ class Cache:
         scopes = [Scope(namespace) for namespace in namespaces] or [Scope(None)]
         self.scopes: Mapping[str | None, Scope] = {scope.namespace: scope for scope in scopes}
 
+    def __len__(self) -> int:
+        """How many objects are cached."""
+        scopes = self.scopes.values()
+        return sum(len(scope.observatories) + len(scope.pods) for scope in scopes)
+
     def scope(self, namespace: str) -> Scope:
         """The scope that sees a namespace.
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from enum import StrEnum
+from functools import partial
 from typing import Protocol
 
-import structlog
+from structlog.contextvars import bound_contextvars
 
 from observatory.api.names import Key
 from observatory.kube.errors import ApiError, KubeError, LeaseLost
@@ -18,12 +20,23 @@ from observatory.machinery.instant import Instant
 from observatory.machinery.ratelimit import RateLimiter
 from observatory.machinery.workqueue import Priority, Taken, WorkQueue
 from observatory.runtime.reconciler import Result, TerminalError
-from observatory.telemetry.metrics import ControllerMetrics
-
-log = structlog.get_logger()
+from observatory.telemetry.log import logger
+from observatory.telemetry.metrics import Metrics
 
 NAME = "observatory"
 """The controller's name in logs and metrics."""
+
+_log = logger("controller")
+
+
+class Outcome(StrEnum):
+    """How a reconcile ended; where controller-runtime has a word for it, that one."""
+
+    SUCCESS = "success"
+    REQUEUE_AFTER = "requeue_after"
+    ERROR = "error"
+    TERMINAL_ERROR = "terminal_error"
+    PANIC = "panic"
 
 
 class Reconcile(Protocol):
@@ -41,7 +54,7 @@ class Controller:
         reconcile: Reconcile,
         *,
         monotonic: Callable[[], Instant],
-        metrics: ControllerMetrics,
+        metrics: Metrics,
         workers: int,
     ) -> None:
         self._reconcile = reconcile
@@ -52,7 +65,8 @@ class Controller:
         self._wake = asyncio.Event()
         self._workers = asyncio.Semaphore(workers)
         self._sequence = 0
-        metrics.started(self._queue, monotonic, workers)
+        self._counted_adds = 0
+        self._show(workers)
 
     def enqueue(self, keys: Iterable[Key], *, initial: bool = False) -> None:
         """Have these keys reconciled soon. Those of an initial list yield to what happens now."""
@@ -76,7 +90,7 @@ class Controller:
                 group.create_task(self._work(taken), name=f"reconcile {taken.key}")
 
     def shut_down(self) -> None:
-        """Begin no more reconciles. Those in hand come to their end; the rest waits for a restart."""
+        """Begin no more reconciles. Those in hand end; the rest waits for the next process."""
         self._queue.shut_down()
         self._wake.set()
 
@@ -85,7 +99,9 @@ class Controller:
             self._wake.clear()
             now = self._monotonic()
             if taken := self._queue.get(now):
-                self._metrics.took(taken)
+                self._metrics.queue_duration.labels(NAME, NAME).observe(taken.waited_seconds)
+                self._metrics.adds.labels(NAME, NAME).inc(self._queue.adds - self._counted_adds)
+                self._counted_adds = self._queue.adds
                 return taken
             deadline = self._queue.next_deadline()
             timeout = None if deadline is None else max(deadline - now, 0.0)
@@ -98,18 +114,20 @@ class Controller:
     async def _work(self, taken: Taken[Key]) -> None:
         key, begun = taken.key, self._monotonic()
         self._sequence += 1
+        self._metrics.active_workers.labels(NAME).inc()
         context = {"namespace": key.namespace, "name": key.name, "reconcileID": self._sequence}
         try:
-            with structlog.contextvars.bound_contextvars(controller=NAME, **context):
+            with bound_contextvars(controller=NAME, **context):
                 outcome = await self._attempt(taken)
         finally:
             self._queue.done(key)
+            self._metrics.active_workers.labels(NAME).dec()
             self._workers.release()
             self._wake.set()
-        self._metrics.reconciled(outcome, self._monotonic() - begun)
+        self._count(outcome, self._monotonic() - begun)
 
-    async def _attempt(self, taken: Taken[Key]) -> str:
-        """One reconcile, and what becomes of its key; the outcome, in controller-runtime's words."""
+    async def _attempt(self, taken: Taken[Key]) -> Outcome:
+        """One reconcile, and what becomes of its key."""
         key = taken.key
         try:
             result = await self._reconcile(key)
@@ -117,31 +135,61 @@ class Controller:
             raise
         except TerminalError as error:
             self._limiter.forget(key)
-            log.error("Reconcile failed for good", error=str(error))
-            return "terminal_error"
+            _log.error("Reconcile failed for good", error=str(error))
+            return Outcome.TERMINAL_ERROR
         except KubeError as error:
             self._retry(taken, error)
-            return "error"
-        except Exception as error:
-            # A defect, or an object that nobody foresaw: it is this key's alone.
-            log.exception("Reconcile crashed")
+            return Outcome.ERROR
+        except Exception as error:  # noqa: BLE001 -- a defect must not end the others' work
+            _log.exception("Reconcile crashed")
             self._retry(taken, error)
-            return "panic"
+            return Outcome.PANIC
         self._limiter.forget(key)
         if result.requeue_after is None:
-            return "success"
+            return Outcome.SUCCESS
         due = Instant(self._monotonic() + result.requeue_after)
         self._queue.add_at(key, due, priority=taken.priority)
-        return "requeue_after"
+        return Outcome.REQUEUE_AFTER
 
     def _retry(self, taken: Taken[Key], error: Exception) -> None:
         delay = self._limiter.when(taken.key)
         if isinstance(error, ApiError) and error.retry_after:
             delay = max(delay, error.retry_after)
         failures = self._limiter.num_requeues(taken.key)
-        log.warning(
-            "Reconcile failed", error=str(error), failures=failures, retryAfter=round(delay, 3)
+        _log.warning(
+            "Reconcile failed", error=str(error), count=failures, retryAfter=round(delay, 3)
         )
-        self._metrics.retried()
+        self._metrics.retries.labels(NAME, NAME).inc()
         due = Instant(self._monotonic() + delay)
         self._queue.add_at(taken.key, due, priority=taken.priority)
+
+    def _show(self, workers: int) -> None:
+        """Have the gauges read what they show when they are asked."""
+        metrics, queue, now = self._metrics, self._queue, self._monotonic
+        metrics.initialise(NAME)
+        metrics.max_concurrent_reconciles.labels(NAME).set(workers)
+        unfinished = metrics.unfinished_work.labels(NAME, NAME)
+        unfinished.set_function(lambda: queue.unfinished_work_seconds(now()))
+        longest = metrics.longest_running_processor.labels(NAME, NAME)
+        longest.set_function(lambda: queue.longest_running_seconds(now()))
+        for priority in Priority:
+            depth = metrics.depth.labels(NAME, NAME, str(int(priority)))
+            depth.set_function(partial(self._depth, priority))
+
+    def _depth(self, priority: Priority) -> float:
+        return self._queue.depth().get(priority, 0)
+
+    def _count(self, outcome: Outcome, seconds: float) -> None:
+        metrics = self._metrics
+        failed = outcome not in (Outcome.SUCCESS, Outcome.REQUEUE_AFTER)
+        # As controller-runtime has it, terminal errors and panics are errors too.
+        result = Outcome.ERROR if failed else outcome
+        metrics.reconcile_total.labels(NAME, result.value).inc()
+        metrics.reconcile_time.labels(NAME).observe(seconds)
+        metrics.work_duration.labels(NAME, NAME).observe(seconds)
+        if failed:
+            metrics.reconcile_errors.labels(NAME).inc()
+        if outcome is Outcome.TERMINAL_ERROR:
+            metrics.terminal_reconcile_errors.labels(NAME).inc()
+        if outcome is Outcome.PANIC:
+            metrics.reconcile_panics.labels(NAME).inc()

@@ -1,0 +1,217 @@
+"""`observatory run`: the operator."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from observatory.machinery.lease import Durations
+from observatory.runtime.health import Endpoints
+from observatory.runtime.options import Options
+from observatory.telemetry.log import Format, Level
+
+_EPILOG = """\
+examples:
+  observatory run --context dev             against a cluster of your kubeconfig, from your desk
+  observatory run --namespace etl,reports   only these namespaces; it needs no rights elsewhere
+  observatory run --leader-elect            one of several replicas leads, the others stand by
+
+Exit codes: 0 ended by SIGTERM or SIGINT, 1 it could not go on (a lost lease), 2 wrong usage.
+"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the parser of `observatory run`."""
+    parser = subparsers.add_parser(
+        "run",
+        help="run the operator",
+        description="Runs the operator until it is told to end.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    _add_cluster(parser)
+    _add_servers(parser)
+    _add_election(parser)
+    _add_behaviour(parser)
+    parser.set_defaults(handler=run, parser=parser)
+
+
+def _add_cluster(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("cluster")
+    group.add_argument(
+        "--kubeconfig",
+        metavar="FILE",
+        help="the kubeconfig; else $KUBECONFIG, the Pod this runs in, or ~/.kube/config",
+    )
+    group.add_argument("--context", metavar="NAME", help="its context; else the current one")
+    group.add_argument(
+        "--namespace",
+        action="append",
+        type=_names,
+        default=[],
+        metavar="NAME[,NAME…]",
+        help="work in these namespaces only; may be repeated (default: all)",
+    )
+
+
+def _add_servers(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("metrics and health")
+    group.add_argument(
+        "--metrics-bind-address",
+        default=":8080",
+        metavar="ADDRESS",
+        help="where /metrics is served; 0 turns it off (default: %(default)s)",
+    )
+    group.add_argument(
+        "--metrics-secure",
+        action="store_true",
+        help="serve /metrics over TLS. Anybody who reaches it may read it",
+    )
+    group.add_argument(
+        "--metrics-cert-path",
+        metavar="FOLDER",
+        help="where tls.crt and tls.key are, read again when they change; else self-signed",
+    )
+    group.add_argument(
+        "--enable-http2",
+        action="store_true",
+        help="offer HTTP/2 for metrics; needs --metrics-secure",
+    )
+    group.add_argument(
+        "--health-probe-bind-address",
+        default=":8081",
+        metavar="ADDRESS",
+        help="where /healthz and /readyz are served; 0 turns them off (default: %(default)s)",
+    )
+
+
+def _add_election(parser: argparse.ArgumentParser) -> None:
+    defaults = Durations()
+    group = parser.add_argument_group("leader election")
+    group.add_argument(
+        "--leader-elect",
+        action="store_true",
+        help="work only while this process holds the Lease; for more than one replica",
+    )
+    group.add_argument(
+        "--lease-name",
+        default="observatory-operator",
+        metavar="NAME",
+        help="the Lease (default: %(default)s)",
+    )
+    group.add_argument(
+        "--lease-namespace",
+        metavar="NAME",
+        help="its namespace (default: that of the Pod or of the context)",
+    )
+    for flag, seconds, text in (
+        ("--lease-duration", defaults.lease, "how long others wait after the last renewal"),
+        ("--lease-renew-deadline", defaults.renew_deadline, "how long to try to renew"),
+        ("--lease-retry-period", defaults.retry_period, "how long to wait between tries"),
+    ):
+        group.add_argument(
+            flag,
+            type=_seconds,
+            default=seconds,
+            metavar="SECONDS",
+            help=f"{text} (default: {seconds:g}s)",
+        )
+
+
+def _add_behaviour(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("behaviour")
+    group.add_argument(
+        "--workers",
+        type=_workers,
+        default=16,
+        metavar="N",
+        help="Observatories that are worked on at once, 1 to 256 (default: %(default)s)",
+    )
+    group.add_argument(
+        "--log-level",
+        choices=tuple(Level),
+        default=Level.INFO.value,
+        help="(default: %(default)s)",
+    )
+    group.add_argument(
+        "--log-format",
+        choices=tuple(Format),
+        default=Format.AUTO.value,
+        help="auto: console in a terminal, JSON elsewhere (default: %(default)s)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the operator; the exit codes are in its help."""
+    from observatory.kube.credentials import ConfigError  # noqa: PLC0415 -- takes a second
+    from observatory.runtime.certificate import CertificateError  # noqa: PLC0415
+    from observatory.runtime.httpserver import AddressError  # noqa: PLC0415
+    from observatory.runtime.manager import run_operator  # noqa: PLC0415
+
+    try:
+        return run_operator(_options(arguments))
+    except (ConfigError, AddressError, CertificateError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _options(arguments: argparse.Namespace) -> Options:
+    """The options, checked where one flag depends on another.
+
+    Raises:
+        ValueError: They contradict each other.
+    """
+    if arguments.metrics_secure and arguments.metrics_bind_address == "0":
+        raise ValueError("--metrics-secure has nothing to secure: --metrics-bind-address is 0")
+    folder = arguments.metrics_cert_path
+    return Options(
+        kubeconfig=arguments.kubeconfig,
+        context=arguments.context,
+        namespaces=tuple(dict.fromkeys(name for names in arguments.namespace for name in names)),
+        endpoints=Endpoints(
+            metrics_address=arguments.metrics_bind_address,
+            probe_address=arguments.health_probe_bind_address,
+            secure=arguments.metrics_secure,
+            certificate_folder=Path(folder) if folder else None,
+            http2=arguments.enable_http2,
+        ),
+        leader_elect=arguments.leader_elect,
+        lease_name=arguments.lease_name,
+        lease_namespace=arguments.lease_namespace,
+        durations=Durations(
+            lease=arguments.lease_duration,
+            renew_deadline=arguments.lease_renew_deadline,
+            retry_period=arguments.lease_retry_period,
+        ),
+        workers=arguments.workers,
+        log_level=Level(arguments.log_level),
+        log_format=Format(arguments.log_format),
+    )
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise argparse.ArgumentTypeError(f'invalid value "{text}": a namespace is empty')
+    return names
+
+
+def _workers(text: str) -> int:
+    most = 256
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if not 1 <= number <= most:
+        raise argparse.ArgumentTypeError(f'invalid value "{text}": must be an integer 1..{most}')
+    return number
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text.removesuffix("s"))
+    except ValueError:
+        message = f'invalid value "{text}": must be seconds, such as 15 or 15s'
+        raise argparse.ArgumentTypeError(message) from None

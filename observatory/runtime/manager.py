@@ -1,0 +1,202 @@
+"""The manager: starts and stops the parts of the operator in order, as controller-runtime's does.
+
+Start: servers, caches, leader election, workers. Stop: workers, Events, caches, the lease,
+connections, servers. The lease goes when nothing writes any more, so that whoever takes it over
+finds everything as it is going to stay.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Coroutine
+from typing import Any
+
+from observatory import __version__
+from observatory.api.names import Key
+from observatory.api.types import JsonObject
+from observatory.core.model import Event
+from observatory.kube import config
+from observatory.kube.client import Call, Client
+from observatory.kube.credentials import ClusterConfig
+from observatory.runtime.cache import Cache
+from observatory.runtime.clock import Clock, SystemClock
+from observatory.runtime.controller import Controller
+from observatory.runtime.elector import Elector
+from observatory.runtime.events import Recorder
+from observatory.runtime.health import Checks, served
+from observatory.runtime.options import Options
+from observatory.runtime.reconciler import Reconciler
+from observatory.runtime.watches import synced, watches
+from observatory.telemetry.log import configure, logger
+from observatory.telemetry.metrics import Metrics
+
+GRACE_SECONDS = 20.0
+"""For the reconciles in hand after SIGTERM; a Pod has 30, and the lease takes some of them."""
+EVENTS_SECONDS = 2.0
+"""For the Events that are not written yet."""
+RELEASE_SECONDS = 5.0
+"""For giving the lease back; else it runs out by itself."""
+
+_log = logger("manager")
+
+
+def run_operator(options: Options) -> int:
+    """Run the operator until SIGTERM or SIGINT; the exit code.
+
+    Raises:
+        ConfigError: The kubeconfig can't be used.
+        AddressError, CertificateError: What was asked to be served can't be.
+    """
+    configure(options.log_level, options.log_format)
+    clock = SystemClock()
+    cluster = config.load(options.kubeconfig, options.context, clock)
+    asyncio.run(Manager(options, cluster, clock).run())
+    return 0
+
+
+class Manager:
+    """One operator process."""
+
+    def __init__(self, options: Options, cluster: ClusterConfig, clock: Clock) -> None:
+        self._options = options
+        self._cluster = cluster
+        self._clock = clock
+        self._identity = f"{socket.gethostname()}_{os.getpid()}"
+        self._metrics = Metrics()
+        self._stop = asyncio.Event()
+        self._synced = asyncio.Event()
+        self._leads = asyncio.Event()
+
+    async def run(self) -> None:
+        """Run until `SIGTERM`, then stop in order.
+
+        Raises:
+            AddressError, CertificateError: What was asked to be served can't be.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._told_to_stop, number)
+        _log.info("Started", version=__version__, server=self._cluster.server)
+        elector = self._candidate() if self._options.leader_elect else None
+        checks = self._checks(elector)
+        async with served(self._options.endpoints, checks, self._metrics, self._clock):
+            guard = elector.check if elector else _no_guard
+            async with Client(self._cluster, before_write=guard, observe=self._observe) as client:
+                await self._work(client, elector)
+                if elector:
+                    await asyncio.to_thread(elector.release, RELEASE_SECONDS)
+        _log.info("Stopped")
+
+    def _candidate(self) -> Elector:
+        loop = asyncio.get_running_loop()
+
+        def lead() -> None:
+            loop.call_soon_threadsafe(self._leads.set)
+
+        namespace = self._options.lease_namespace or self._cluster.namespace or "default"
+        return Elector(
+            self._cluster,
+            Key(namespace, self._options.lease_name),
+            self._identity,
+            self._options.durations,
+            self._clock,
+            on_started=lead,
+            # Another process may lead already: whatever is in hand here must not go on.
+            on_lost=lambda _: os._exit(1),
+        )
+
+    def _checks(self, elector: Elector | None) -> Checks:
+        checks = Checks()
+        checks.readyz["caches"] = lambda: None if self._synced.is_set() else "not synced yet"
+        if elector:
+            checks.healthz["elector"] = lambda: (
+                None if elector.alive or not self._synced.is_set() else "has ended"
+            )
+        return checks
+
+    async def _work(self, client: Client, elector: Elector | None) -> None:
+        cache = Cache(self._options.namespaces)
+        recorder = Recorder(client, self._clock, self._identity)
+        reconciler = Reconciler(client, cache, now=self._clock.now, record=_Record(recorder))
+        controller = Controller(
+            reconciler.reconcile,
+            monotonic=self._clock.monotonic,
+            metrics=self._metrics,
+            workers=self._options.workers,
+        )
+        reflectors = watches(
+            client, cache, enqueue=controller.enqueue, clock=self._clock, identity=self._identity
+        )
+        async with asyncio.TaskGroup() as group:
+            background = [group.create_task(reflector.run()) for reflector in reflectors]
+            background.append(group.create_task(recorder.run()))
+            if await self._unless_stopped(synced(reflectors)):
+                self._synced.set()
+                _log.info("Caches synced", count=len(cache))
+                if elector is None or await self._led(elector):
+                    work = group.create_task(controller.run())
+                    await self._stop.wait()
+                    controller.shut_down()
+                    await asyncio.wait({work}, timeout=GRACE_SECONDS)
+                    await recorder.drain(EVENTS_SECONDS)
+                    work.cancel()
+            for task in background:
+                task.cancel()
+
+    async def _led(self, elector: Elector) -> bool:
+        """Whether this process has come to lead."""
+        elector.start()
+        return await self._unless_stopped(self._leads.wait())
+
+    async def _unless_stopped(self, awaitable: Coroutine[Any, Any, object]) -> bool:
+        """Wait for something, but no longer than until SIGTERM; whether it came to be."""
+        waiting = asyncio.create_task(awaitable)
+        stopped = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({waiting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (waiting, stopped):
+            task.cancel()
+        if waiting.cancelled() or not waiting.done():
+            return False
+        await waiting
+        return not self._stop.is_set()
+
+    def _told_to_stop(self, number: int) -> None:
+        if self._stop.is_set():
+            os._exit(128 + number)  # asked twice: somebody is in a hurry
+        _log.info("Stopping", signal=signal.Signals(number).name)
+        self._stop.set()
+
+    def _observe(self, call: Call) -> None:
+        self._metrics.request(
+            method=call.method,
+            verb=call.verb,
+            host=call.host,
+            code=call.code,
+            seconds=call.seconds,
+        )
+
+
+class _Record:
+    """Makes the planner's Events Kubernetes' Events."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def __call__(self, observatory: JsonObject, event: Event) -> None:
+        metadata = observatory["metadata"]
+        tell = _log.warning if event.warning else _log.info
+        tell(
+            "Recorded Event",
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            reason=event.reason,
+            note=event.note,
+        )
+        kind = "Warning" if event.warning else "Normal"
+        self._recorder.record(observatory, kind, event.reason, event.action, event.note)
+
+
+def _no_guard() -> None:
+    """Without leader election, every write may go out."""

@@ -1,0 +1,121 @@
+"""The operator's watches: a reflector for each cache, and the keys of whatever changes in it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from observatory.api.names import LABEL_OBSERVATORY, OBSERVATORIES, PODS, Key, Resource
+from observatory.api.types import JsonObject
+from observatory.core.pods import observe
+from observatory.kube.api import Api
+from observatory.machinery.listwatch import ListWatch
+from observatory.machinery.messages import Failed
+from observatory.machinery.store import Change, Store
+from observatory.runtime.cache import Cache, owner_key, trim
+from observatory.runtime.clock import Clock
+from observatory.runtime.reflector import Handlers, Reflector
+from observatory.telemetry.log import logger
+
+SILENCE = 30.0
+"""Seconds between two log lines about one resource that can't be read."""
+
+T = TypeVar("T")
+_log = logger("reflector")
+
+
+class Enqueue(Protocol):
+    """Whom the keys go to: `Controller.enqueue`."""
+
+    def __call__(self, keys: Iterable[Key], *, initial: bool = False) -> None:
+        """Have these keys reconciled soon."""
+
+
+def watches(
+    api: Api, cache: Cache, *, enqueue: Enqueue, clock: Clock, identity: str
+) -> list[Reflector[Any]]:
+    """The reflectors that fill a cache; `identity` keeps the jitter of two operators apart."""
+
+    def reflector(  # noqa: PLR0917 -- six things that belong to a kind of object
+        resource: Resource,
+        namespace: str | None,
+        store: Store[T],
+        transform: Callable[[JsonObject], T],
+        key_of: Callable[[T], Key],
+        selectors: Mapping[str, str],
+    ) -> Reflector[T]:
+        def on_change(changes: Sequence[Change[T]], initial: bool) -> None:  # noqa: FBT001
+            # Both sides: a Pod whose owner changed is news to the old one and to the new.
+            sides = (side for change in changes for side in (change.old, change.new))
+            enqueue({key_of(side) for side in sides if side is not None}, initial=initial)
+
+        seed = f"{identity}/{resource.plural}/{namespace or ''}"
+        return Reflector(
+            api,
+            resource,
+            namespace,
+            store=store,
+            transform=transform,
+            handlers=Handlers(
+                on_change=on_change,
+                on_version=lambda _: None,
+                on_skipped=lambda what, why: _skipped(resource, what, why),
+                on_failed=_Complaint(resource, namespace, clock),
+            ),
+            list_watch=ListWatch(seed, selectors=selectors),
+            clock=clock,
+        )
+
+    made: list[Reflector[Any]] = []
+    for scope in cache.scopes.values():
+        where = scope.namespace
+        selectors = {"labelSelector": LABEL_OBSERVATORY}
+        made.append(reflector(OBSERVATORIES, where, scope.observatories, trim, _key_of, {}))
+        made.append(reflector(PODS, where, scope.pods, observe, owner_key, selectors))
+    return made
+
+
+async def synced(reflectors: Iterable[Reflector[Any]]) -> None:
+    """Return when every cache holds its initial list."""
+    await asyncio.gather(*(reflector.synced.wait() for reflector in reflectors))
+
+
+def _key_of(observatory: JsonObject) -> Key:
+    return Key(observatory["metadata"]["namespace"], observatory["metadata"]["name"])
+
+
+def _skipped(resource: Resource, what: object, why: str) -> None:
+    metadata = what.get("metadata") if isinstance(what, dict) else None
+    fields = metadata if isinstance(metadata, dict) else {}
+    _log.error(
+        "Skipped object that could not be read",
+        resource=resource.qualified,
+        namespace=fields.get("namespace"),
+        name=fields.get("name"),
+        error=why,
+    )
+
+
+class _Complaint:
+    """Says that a resource can't be read, now and then, with what to do about it."""
+
+    def __init__(self, resource: Resource, namespace: str | None, clock: Clock) -> None:
+        self._what = resource.qualified + (f' in namespace "{namespace}"' if namespace else "")
+        self._clock = clock
+        self._silent_until = float("-inf")
+
+    def __call__(self, failed: Failed) -> None:
+        remedy = _REMEDIES.get(failed.code or 0)
+        if failed.expired or self._clock.monotonic() < self._silent_until:
+            return  # expiry is a part of the protocol: the list that follows mends it
+        self._silent_until = self._clock.monotonic() + SILENCE
+        error = f"cannot list or watch {self._what}: {failed.message}"
+        _log.warning("Watch failed", error=f"{error}; {remedy}" if remedy else error)
+
+
+_REMEDIES = {
+    401: "renew the credentials",
+    403: "give the operator the rights in manifests/rbac",
+    404: "install the CRD in manifests/crd",
+}
