@@ -82,6 +82,7 @@ class World:
         self.failures: list[Failed] = []
         self.synced_at_change: list[bool] = []
         self.deaf = False
+        self.transformed = 0
         self.seconds_to_transform = 0.0
         self.reflector = Reflector(
             self.server,
@@ -100,6 +101,7 @@ class World:
         )
 
     def transform(self, raw: JsonObject) -> JsonObject:
+        self.transformed += 1
         self.clock.advance(self.seconds_to_transform)
         if (raw["metadata"].get("labels") or {}).get("color") == "poison":
             raise ValueError("cannot be read")
@@ -244,6 +246,22 @@ def test_a_watch_that_was_cut_is_taken_up_without_a_list_and_without_loss() -> N
     assert world.asked() == ["watch", "watch"]
     assert world.server.requests[-1].params["resourceVersion"] != ""
     assert "sendInitialEvents" not in world.server.requests[-1].params
+
+
+def test_a_watch_that_ended_leaves_nothing_behind() -> None:
+    world = World()
+
+    async def story() -> None:
+        before = len(asyncio.all_tasks())
+        for number in range(5):
+            world.create(f"star-{number}")
+            await settle()
+            world.server.cut_watches()
+            await settle()
+        assert world.asked() == ["watch"] * 6
+        assert len(asyncio.all_tasks()) == before
+
+    play(world, story)
 
 
 def test_what_was_deleted_while_the_history_was_lost_is_told_as_deleted() -> None:
@@ -454,30 +472,45 @@ def test_a_garbled_line_is_skipped_and_the_stream_goes_on() -> None:
 
     play(world, story)
     assert world.skipped[0][0] == b'{"type": "ADDED", "obj\xff'
+    assert world.versions == sorted(set(world.versions))
     assert world.colors() == {"vega": "white"}
     assert world.asked() == ["watch"]
 
 
-def test_others_get_their_turn_while_a_long_list_is_taken() -> None:
-    world = World(watch_list=False)
-    for number in range(5000):
-        world.create(f"star-{number}")
-    turns: list[int] = []
-
-    async def story() -> None:
-        while not world.reflector.synced.is_set():
-            turns.append(len(world.changes))
-            await asyncio.sleep(0)
+def turns_of_others(world: World, progress: Callable[[], int]) -> set[int]:
+    """How far the reflector was whenever somebody else had a turn, until it was synced."""
+    seen: set[int] = set()
 
     async def told() -> None:
         running = asyncio.create_task(world.reflector.run())
-        await story()
+        while not world.reflector.synced.is_set():
+            seen.add(progress())
+            await asyncio.sleep(0)
         running.cancel()
         await asyncio.wait([running])
 
     asyncio.run(told())
-    assert len(world.changes) == 5000
-    assert sorted(set(turns)) == list(range(0, 5001, 500))
+    return seen
+
+
+def test_others_get_their_turn_while_a_long_list_is_taken() -> None:
+    world = World()
+    for number in range(3000):
+        world.create(f"star-{number}")
+    lines: list[bytes] = []
+
+    def counted(line: bytes) -> Sequence[bytes]:
+        lines.append(line)
+        return [line]
+
+    world.server.lines = counted
+
+    seen = turns_of_others(world, lambda: len(lines) + world.transformed + len(world.changes))
+
+    assert len(world.changes) == 3000
+    # Lines, transforms and changes, each in slices of 500; one more line is the bookmark.
+    expected = {*range(0, 3001, 500), *range(3501, 9002, 500)}
+    assert seen >= expected
 
 
 def test_a_listing_that_takes_long_to_store_is_stored() -> None:
