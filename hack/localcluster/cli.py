@@ -129,8 +129,10 @@ def _up_options(up: argparse.ArgumentParser) -> None:
     node.add_argument("--kubeconfig", type=Path, metavar="FILE", help="use this cluster, make none")
     up.add_argument("--context", default="", help="of --kubeconfig (default: its current one)")
     up.add_argument("--nodes", type=int, metavar="N", help="how many, with --kwok (default: 1)")
-    up.add_argument("--audit", action="store_true", help="log every request; `status` shows where")
-    up.add_argument("--fsync", action="store_true", help="let etcd wait for the disk")
+    up.add_argument("--audit", action="store_true", help="log every request; not with kind")
+    up.add_argument(
+        "--fsync", action="store_true", help="let etcd wait for the disk; not with kind"
+    )
     up.add_argument("--local", action="store_true", help="processes even where Docker runs")
     up.set_defaults(run=_up)
 

@@ -86,18 +86,21 @@ def plan(wish: Wish) -> Cluster:
         source = str(wish.kubeconfig.absolute())
         return Cluster(wish.name, Backend.EXTERNAL, kubeconfig=source, context=wish.context)
     node = wish.node or Node.KUBELET
-    backend = Backend.LOCAL
-    if node is Node.KUBELET:
-        if not wish.local and not wish.audit and kind.docker_runs():
-            backend = Backend.KIND
-        elif obstacle := packages.obstacle():
-            raise ClusterError(
-                f"containers cannot run here: {obstacle}\n"
-                f"hack/cluster up --kwok --name {wish.name} makes nodes that pretend to run them"
-            )
-    return Cluster(
-        wish.name, backend, node, nodes=wish.nodes or 1, audit=wish.audit, fsync=wish.fsync
+    made_here = Cluster(
+        wish.name, node=node, nodes=wish.nodes or 1, audit=wish.audit, fsync=wish.fsync
     )
+    if node is not Node.KUBELET:
+        return made_here
+    obstacle = packages.obstacle()
+    processes_do_better = obstacle is None and (wish.audit or wish.fsync)
+    if not wish.local and not processes_do_better and kind.docker_runs():
+        return dataclasses.replace(made_here, backend=Backend.KIND, audit=False, fsync=False)
+    if obstacle:
+        raise ClusterError(
+            f"containers cannot run here: {obstacle}\n"
+            f"hack/cluster up --kwok --name {wish.name} makes nodes that pretend to run them"
+        )
+    return made_here
 
 
 def _admit(cluster: Cluster) -> Cluster:
@@ -111,11 +114,12 @@ def _admit(cluster: Cluster) -> Cluster:
 
 def _check_same(wish: Wish, cluster: Cluster) -> None:
     """Refuse to turn a cluster into another kind of cluster."""
+    ours = cluster.backend is Backend.LOCAL  # kind has neither an audit log nor a choice of fsync
     asked: list[tuple[str, object, object]] = [
         ("node", wish.node, cluster.node),
         ("nodes", wish.nodes, cluster.nodes),
-        ("audit", wish.audit or None, cluster.audit),
-        ("fsync", wish.fsync or None, cluster.fsync),
+        ("audit", (wish.audit and ours) or None, cluster.audit),
+        ("fsync", (wish.fsync and ours) or None, cluster.fsync),
         ("kubeconfig", wish.kubeconfig and str(wish.kubeconfig.absolute()), cluster.kubeconfig),
         ("context", wish.context or None, cluster.context),
     ]

@@ -1,11 +1,13 @@
-"""Clusters in Docker, made by kind: https://kind.sigs.k8s.io."""
+"""Clusters in Docker, made by kind: https://kind.sigs.k8s.io.
+
+The pinned kind is used even where there is another one, because it decides the Kubernetes version.
+"""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import tempfile
-from pathlib import Path
 
 from . import build, kubectl
 from .console import say
@@ -53,6 +55,6 @@ def _name(cluster: Cluster) -> str:
 
 
 def _kind(*arguments: str) -> None:
-    program = shutil.which("kind") or str(build.ensure([build.KIND]) / "kind")
-    if subprocess.run([Path(program), *arguments], stdout=2, check=False).returncode:
+    program = build.ensure([build.KIND]) / "kind"
+    if subprocess.run([program, *arguments], stdout=2, check=False).returncode:
         raise ClusterError(f"kind {' '.join(arguments)} failed; it says why above")
