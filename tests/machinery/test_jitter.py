@@ -19,7 +19,7 @@ def test_every_process_computes_the_same_fraction() -> None:
     script = "from observatory.machinery.jitter import fraction; print(fraction('night/m31', 3))"
 
     answers = {
-        subprocess.run(  # noqa: S603
+        subprocess.run(
             [sys.executable, "-c", script],
             env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)},
             check=True,
