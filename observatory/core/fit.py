@@ -49,7 +49,10 @@ def _cut_messages(row: JsonObject) -> None:
 
 
 def _drop_details(row: JsonObject) -> None:
-    """Of what succeeded, that it did is what counts."""
+    """Of what has ended, how it ended is what counts; of what succeeded, that it did."""
+    if row["phase"] in (TaskPhase.SUCCEEDED, TaskPhase.FAILED):
+        for field in ("podName", "podUID", "nodeName", "startTime"):
+            row.pop(field, None)
     if row["phase"] == TaskPhase.SUCCEEDED:
-        for field in ("podUID", "startTime", "completionTime", "exitCode"):
+        for field in ("completionTime", "exitCode"):
             row.pop(field, None)

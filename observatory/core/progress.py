@@ -72,7 +72,7 @@ def ready_tasks(rows: Sequence[TaskStatus], program: Program) -> list[int]:
         index
         for index in program.order
         if rows[index].phase is TaskPhase.PENDING
-        and all(succeeded[dependency] for dependency in program.dependencies[index])
+        and all(map(succeeded.__getitem__, program.dependencies[index]))
     ]
 
 

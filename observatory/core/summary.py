@@ -74,23 +74,25 @@ def _progress(rows: tuple[TaskStatus, ...]) -> str | None:
 
 def _waiting(rows: Iterable[TaskStatus]) -> tuple[Waiting, ...]:
     """The waits by reason, those that need somebody first, dependencies last."""
-    waits: dict[str, Waiting] = {}
+    waits: dict[str, list[TaskStatus]] = {}
     for task in rows:
-        if task.phase.ended:
-            continue
-        if task.phase is TaskPhase.RUNNING and task.reason is None:
-            continue
-        reason = task.reason or DEPENDENCIES
-        known = waits.get(reason)
-        if known is None:
-            waits[reason] = Waiting(reason, 1, task.name, task.message, task.since)
-        else:
-            since = min(filter(None, (known.since, task.since)), default=None)
-            waits[reason] = replace(known, tasks=known.tasks + 1, since=since)
+        if task.phase is TaskPhase.PENDING or (
+            task.phase is TaskPhase.RUNNING and task.reason is not None
+        ):
+            waits.setdefault(task.reason or DEPENDENCIES, []).append(task)
     # What passes by itself comes last.
     last = ("MaxConcurrent", "Suspended", DEPENDENCIES)
     rank = {reason: place for place, reason in enumerate(last)}
-    return tuple(sorted(waits.values(), key=lambda wait: rank.get(wait.reason, -1)))
+    return tuple(
+        Waiting(
+            reason=reason,
+            tasks=len(tasks),
+            task=tasks[0].name,
+            message=tasks[0].message,
+            since=min((task.since for task in tasks if task.since), default=None),
+        )
+        for reason, tasks in sorted(waits.items(), key=lambda item: rank.get(item[0], -1))
+    )
 
 
 def _first_failure(rows: Iterable[TaskStatus]) -> Failure | None:

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import orjson
+import pytest
+
+from observatory.api.status import Status, TaskPhase, TaskStatus
+from observatory.core.desired import desire
+from observatory.core.fit import BUDGET, fitted
+from observatory.core.model import Desired
+from observatory.core.summary import summarize
+from tests.core.builders import NOW, begun, manifest
+
+UID = "0f6d1c9e-9a51-4b5e-b0b0-5a1f0f9d1c11"
+
+
+def rows(count: int, *, failed: int = 0, message: str = "") -> tuple[TaskStatus, ...]:
+    made = []
+    for index in range(count):
+        row = TaskStatus(
+            f"process-sample-{index:04d}",
+            TaskPhase.SUCCEEDED,
+            attempt=1,
+            pod_name=f"night-process-sample-{index:04d}-1-abcdefgh",
+            pod_uid=UID,
+            start_time=NOW,
+            completion_time=NOW + timedelta(seconds=1),
+            exit_code=0,
+        )
+        if index < failed:
+            row = replace(
+                row, phase=TaskPhase.FAILED, reason="Error", message=message, node_name="node-1"
+            )
+        made.append(row)
+    return tuple(made)
+
+
+def wide(count: int) -> Desired:
+    """Real-world shaped: commands, arguments, three needs each, and one that needs all."""
+    tasks: dict[str, list[str]] = {}
+    for index in range(count - 1):
+        tasks[f"process-sample-{index:04d}"] = list(tasks)[-3:]
+    tasks["report"] = list(tasks)
+    obj = manifest(tasks)
+    for task in obj["spec"]["tasks"]:
+        task |= {"command": ["sh", "-c"], "args": [f"process --sample {task['name']}"]}
+    return desire(obj)
+
+
+def test_four_thousand_tasks_fit_at_their_end_and_after_many_failures() -> None:
+    desired = wide(4000)
+    for failed in (0, 1000):
+        status = replace(begun(desired), tasks=rows(4000, failed=failed, message="x" * 1024))
+
+        wire = fitted(summarize(status, desired, NOW), desired)
+
+        assert desired.size + len(orjson.dumps(wire)) < BUDGET
+
+
+def test_what_fits_is_not_shortened() -> None:
+    status = Status(tasks=rows(10, failed=3, message="x" * 1024))
+
+    assert fitted(status, wide(10)) == status.to_wire()
+
+
+def size(status: Status) -> int:
+    return len(orjson.dumps(status.to_wire()))
+
+
+@pytest.mark.parametrize("count", [2, 20])
+def test_what_is_least_missed_goes_first(count: int) -> None:
+    desired = replace(wide(2), size=0)
+    status = Status(tasks=rows(count, failed=1, message="x" * 1024))
+    without_names = fitted(status, desired, budget=size(status) - 1)
+
+    assert "podName" not in without_names["tasks"][-1]
+    assert "podName" in without_names["tasks"][0]  # where there is something to look into
+    assert len(without_names["tasks"][0]["message"]) == 1024
+
+    names = sum(len(row.pod_name or "") + 13 for row in status.tasks[1:])
+    cut = fitted(status, desired, budget=size(status) - names - 1)
+    assert len(cut["tasks"][0]["message"]) == 80
+    assert cut["tasks"][-1]["exitCode"] == 0
+
+
+def test_the_shortest_form_still_holds_every_decision() -> None:
+    status = Status(run=1, start_time=NOW, tasks=rows(3, failed=1, message="x" * 99))
+
+    read = Status.from_wire(fitted(status, wide(3), budget=0))
+
+    assert [(row.name, row.phase, row.attempt) for row in read.tasks] == [
+        (row.name, row.phase, row.attempt) for row in status.tasks
+    ]
+
+
+def test_the_pod_that_runs_is_never_shortened_away() -> None:
+    row = replace(rows(1)[0], phase=TaskPhase.RUNNING, completion_time=None, exit_code=None)
+
+    (wire,) = fitted(Status(tasks=(row,)), wide(2), budget=0)["tasks"]
+
+    assert TaskStatus.from_wire(wire) == row

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from observatory.core.progress import STARTS_AT_ONCE
+from tests.core.builders import (
+    CHAIN,
+    FAILED,
+    TRIO,
+    begun,
+    later,
+    phases,
+    planned,
+    pod_of,
+    running,
+    wanted,
+)
+
+
+def test_a_wide_fan_out_takes_several_plans() -> None:
+    wide = wanted({f"t{index}": [] for index in range(STARTS_AT_ONCE + 1)})
+
+    assert len(planned(wide, begun(wide)).starts) == STARTS_AT_ONCE
+
+
+def test_a_failure_skips_down_to_the_last_dependent_and_says_whose_fault_it_is() -> None:
+    made = planned(CHAIN, running(CHAIN, "a"), pod_of(CHAIN, "a", outcome=FAILED))
+
+    _, b, c = made.draft.tasks
+    assert (b.reason, b.message) == ("DependencyFailed", 'Task "a", which it depends on, failed')
+    assert c.message == 'Task "b", which it depends on, was skipped'
+
+
+def test_one_failed_need_of_two_is_enough() -> None:
+    join = wanted({"a": [], "b": [], "j": ["a", "b"]})
+
+    made = planned(join, running(join, "a", "b"), pod_of(join, "a", outcome=FAILED),
+                   pod_of(join, "b"))  # fmt: skip
+
+    assert phases(made.draft) == {"a": "Failed", "b": "Running", "j": "Skipped"}
+
+
+def test_a_wait_for_a_slot_is_told_and_forgotten_when_there_is_one() -> None:
+    limited = wanted({"a": [], "b": [], "c": []}, maxConcurrent=1)
+
+    made = planned(limited, begun(limited))
+    assert [row.reason for row in made.draft.tasks] == [None, "MaxConcurrent", "MaxConcurrent"]
+
+    freed = planned(TRIO, made.draft)
+    assert [row.reason for row in freed.draft.tasks] == [None, None, None]
+    assert len(freed.starts) == 3
+
+
+def test_a_lower_limit_ends_nothing_and_starts_nothing() -> None:
+    limited = replace(TRIO, max_concurrent=1)
+
+    made = planned(limited, running(TRIO, "a", "b"), pod_of(TRIO, "a"), pod_of(TRIO, "b"))
+
+    assert (made.starts, made.delete) == ((), ())
+
+
+def test_suspension_is_told_on_what_could_start() -> None:
+    made = planned(replace(CHAIN, suspend=True), begun(CHAIN), now=later(3))
+
+    assert [row.reason for row in made.draft.tasks] == ["Suspended", None, None]
+
+
+def test_a_name_conflict_is_told_with_its_remedy_and_blocks_no_other_task() -> None:
+    made = planned(TRIO, begun(TRIO), pod_of(TRIO, "a"))
+
+    row = made.draft.tasks[0]
+    assert row.reason == "NameConflict"
+    assert "delete it to go on" in (row.message or "")
+    assert [start.attempt.task for start in made.starts] == ["b", "c"]
+
+
+def test_the_pod_of_a_name_conflict_can_be_deleted_as_the_user_was_told() -> None:
+    told = planned(CHAIN, begun(CHAIN), pod_of(CHAIN, "a")).draft
+
+    deleted = pod_of(CHAIN, "a", deleting=True, outcome=FAILED)
+
+    assert [pod.uid for pod in planned(CHAIN, told, deleted).finish] == ["uid-a"]
+
+
+def test_a_failed_task_is_not_started_again() -> None:
+    status = planned(TRIO, running(TRIO, "a"), pod_of(TRIO, "a", outcome=FAILED)).draft
+
+    assert "a" not in {start.attempt.task for start in planned(TRIO, status).starts}

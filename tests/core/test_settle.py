@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from observatory.api.status import Phase, Status, TaskPhase
+from observatory.core.model import Answers, PodRef, Refused
+from observatory.core.settle import retry_at, settle, tell
+from tests.core.builders import (
+    CHAIN,
+    FAILED,
+    NOW,
+    TRIO,
+    begun,
+    later,
+    phases,
+    planned,
+    pod_of,
+    running,
+    settled,
+    wanted,
+)
+
+QUOTA = Refused("QuotaExceeded", "exceeded quota: pods=10")
+DENIED = Refused("AdmissionDenied", "violates PodSecurity")
+
+
+def refuse(status: Status, refused: Refused, seconds: float = 0) -> Status:
+    """The status after the start of "a" in CHAIN was refused."""
+    made = planned(CHAIN, status, now=later(seconds))
+    return settle(made, Answers({}, {"a": refused}), CHAIN, later(seconds))
+
+
+def test_without_answers_the_draft_is_the_status() -> None:
+    made = planned(CHAIN, begun(CHAIN))
+
+    assert settle(made, Answers({}, {}), CHAIN, NOW) is made.draft
+
+
+def test_an_answered_start_is_recorded_with_its_uid() -> None:
+    status = settled(planned(TRIO, begun(TRIO)), TRIO)
+
+    assert phases(status) == dict.fromkeys("abc", "Running")
+    assert [row.pod_uid for row in status.tasks] == ["uid-a", "uid-b", "uid-c"]
+
+
+def test_a_start_that_nothing_was_heard_of_stays_open() -> None:
+    made = planned(TRIO, begun(TRIO))
+
+    status = settle(made, Answers({"b": PodRef("p", "u")}, {}), TRIO, NOW)
+
+    assert phases(status) == {"a": "Pending", "b": "Running", "c": "Pending"}
+
+
+def test_a_pod_that_is_gone_is_lost_and_its_attempt_is_over() -> None:
+    made = planned(CHAIN, running(CHAIN, "a"))
+
+    status = settle(made, Answers({}, {}, frozenset({"uid-a"})), CHAIN, NOW)
+
+    assert (status.tasks[0].phase, status.tasks[0].reason) == (TaskPhase.FAILED, "PodLost")
+    assert planned(CHAIN, status).starts == ()
+
+
+def test_a_refusal_is_what_the_task_waits_for() -> None:
+    status = refuse(begun(CHAIN), QUOTA)
+
+    (row, *_) = status.tasks
+    assert (row.phase, row.attempt, row.reason) == (TaskPhase.PENDING, 0, "QuotaExceeded")
+    assert status.message == "QuotaExceeded: a: exceeded quota: pods=10"
+
+
+def test_another_wording_of_a_refusal_is_no_news() -> None:
+    status = refuse(begun(CHAIN), QUOTA)
+
+    assert refuse(status, replace(QUOTA, message="exceeded quota: pods=11"), 5) == status
+
+
+def test_a_permanent_refusal_fails_the_task() -> None:
+    status = refuse(begun(CHAIN), Refused("InvalidPod", "no", permanent=True))
+
+    (row, *_) = status.tasks
+    assert (row.phase, row.attempt, row.reason) == (TaskPhase.FAILED, 1, "InvalidPod")
+
+
+@pytest.mark.parametrize(("seconds", "phase"), [(59, "Pending"), (60, "Failed")])
+def test_admission_may_deny_for_a_minute(seconds: float, phase: str) -> None:
+    status = refuse(refuse(begun(CHAIN), DENIED), DENIED, seconds)
+
+    assert phases(status)["a"] == phase
+
+
+def test_a_quota_may_be_full_for_ever() -> None:
+    assert phases(refuse(refuse(begun(CHAIN), QUOTA), QUOTA, 10**6))["a"] == "Pending"
+
+
+@pytest.mark.parametrize(("waited", "delay"), [(0, 5), (3, 5), (40, 40), (10_000, 300)])
+def test_the_longer_it_waits_the_longer_it_waits(waited: float, delay: float) -> None:
+    status = refuse(begun(CHAIN), QUOTA)
+
+    assert retry_at(status, {"a": QUOTA}, later(waited)) == later(waited + delay)
+
+
+def test_what_is_not_tried_again_needs_no_time() -> None:
+    failed = refuse(begun(CHAIN), Refused("InvalidPod", "no", permanent=True))
+
+    assert retry_at(failed, {"a": QUOTA}, NOW) is None
+
+
+def reasons(before: Status, after: Status) -> list[str]:
+    return [event.reason for event in tell(before, after, CHAIN)]
+
+
+def test_each_failure_and_each_end_is_told_once() -> None:
+    before = running(CHAIN, "a")
+    after = planned(CHAIN, before, pod_of(CHAIN, "a", outcome=FAILED)).draft
+
+    assert reasons(before, after) == ["TaskFailed", "RunFailed"]
+    assert reasons(after, after) == []
+
+
+def test_a_success_is_told_with_its_duration() -> None:
+    before = running(CHAIN, "a")
+    after = replace(
+        before,
+        phase=Phase.SUCCEEDED,
+        completion_time=later(72),
+        progress="3/3",
+        duration="1m12s",
+    )
+
+    (event,) = tell(before, after, CHAIN)
+
+    assert (event.reason, event.warning) == ("RunSucceeded", False)
+    assert event.note == "Run 1 succeeded: 3/3 tasks in 1m12s"
+
+
+def test_an_invalid_spec_is_told_once_and_again_when_its_errors_change() -> None:
+    one = wanted({"a": ["x"]})
+    before = planned(one, Status()).draft
+    two = wanted({"a": ["y"]})
+
+    assert [event.reason for event in tell(Status(), before, one)] == ["Invalid"]
+    assert tell(before, before, one) == ()
+    assert [e.reason for e in tell(before, planned(two, before).draft, two)] == ["Invalid"]

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from observatory.api.conditions import COMPLETE, FAILED, SUCCEEDED, VALID, find_condition
+from observatory.api.status import Phase, Status, TaskPhase, TaskStatus
+from observatory.core.model import Desired
+from observatory.core.summary import list_errors, summarize
+from tests.core import builders
+from tests.core.builders import (
+    CHAIN,
+    NOW,
+    TRIO,
+    begun,
+    later,
+    planned,
+    pod_of,
+    running,
+    settled,
+    wanted,
+)
+
+
+def states(status: Status) -> dict[str, str]:
+    return {condition.type: condition.status for condition in status.conditions}
+
+
+def reason(status: Status, type_: str) -> str:
+    condition = find_condition(status.conditions, type_)
+    assert condition is not None
+    return condition.reason
+
+
+def end(*failed: str) -> Status:
+    """TRIO at its end, with these tasks failed."""
+    status = running(TRIO, "a", "b", "c")
+    outcomes = [
+        pod_of(TRIO, task, outcome=builders.FAILED if task in failed else builders.SUCCEEDED)
+        for task in "abc"
+    ]
+    return planned(TRIO, status, *outcomes, now=later(72)).draft
+
+
+def test_a_run_in_progress() -> None:
+    status = settled(planned(CHAIN, begun(CHAIN)), CHAIN)
+
+    assert (status.phase, status.progress) == (Phase.RUNNING, "0/3")
+    assert states(status) == {
+        VALID: "True", SUCCEEDED: "Unknown", FAILED: "Unknown", COMPLETE: "False",
+    }  # fmt: skip
+    assert status.message == "Running a"
+
+
+def test_a_run_that_succeeded() -> None:
+    status = end()
+
+    assert (status.phase, status.progress, status.duration) == (Phase.SUCCEEDED, "3/3", "1m12s")
+    assert states(status) == {
+        VALID: "True", SUCCEEDED: "True", FAILED: "False", COMPLETE: "True",
+    }  # fmt: skip
+    assert (status.message, status.waiting_for, status.failure) == (None, (), None)
+
+
+def test_a_run_that_failed_says_what_failed_first_and_how() -> None:
+    status = end("b", "c")
+
+    assert status.phase is Phase.FAILED
+    assert (states(status)[FAILED], states(status)[COMPLETE]) == ("True", "True")
+    assert reason(status, FAILED) == "TaskFailed"
+    assert status.failure is not None
+    assert (status.failure.task, status.failure.exit_code) == ("b", 3)
+    assert (status.failure.node_name, status.failure.message) == ("node-1", "boom")
+    assert status.message == 'Task "b" failed: Error (exit code 3): boom'
+
+
+def test_the_first_failure_stays_the_first() -> None:
+    first = end("c").failure
+
+    again = summarize(replace(end("b", "c"), failure=first), TRIO, later(99))
+
+    assert again.failure == first
+
+
+def test_the_end_is_written_once() -> None:
+    assert summarize(end(), TRIO, later(9999)) == end()
+
+
+def test_a_skipped_task_is_no_success() -> None:
+    rows = (TaskStatus("a", TaskPhase.SKIPPED, reason="Cancelled"),)
+
+    status = summarize(replace(begun(CHAIN), tasks=rows), replace(CHAIN, deleting=True), NOW)
+
+    assert (status.phase, reason(status, FAILED)) == (Phase.FAILED, "Cancelled")
+    assert status.message == "The Observatory was deleted before its run ended"
+
+
+@pytest.mark.parametrize(
+    ("desired", "message"),
+    [
+        (
+            wanted({"a": ["x"]}),
+            'spec.tasks[0].dependencies[0]: Not found: "x" (no task has this name)',
+        ),
+        (replace(CHAIN, program=None, errors=("one", "two")), "one (and 1 more)"),
+        (replace(CHAIN, suspend=True), "Suspended: set spec.suspend to false to start"),
+        (
+            replace(CHAIN, schedule="@daily"),
+            "Schedules are not active yet: no run will be started",
+        ),
+    ],
+)
+def test_one_that_does_not_start_says_why(desired: Desired, message: str) -> None:
+    status = planned(desired, Status()).draft
+
+    assert (status.phase, status.message) == (Phase.PENDING, message)
+    assert reason(status, COMPLETE) == "NotStarted"
+
+
+def test_an_invalid_spec_is_in_its_condition_with_all_errors() -> None:
+    status = planned(wanted({"a": ["x"], "b": ["y"]}), Status()).draft
+
+    valid = find_condition(status.conditions, VALID)
+    assert valid is not None
+    assert (valid.status, valid.reason) == ("False", "Invalid")
+    assert '"x"' in valid.message
+    assert '"y"' in valid.message
+
+
+def test_of_very_many_errors_the_first_are_listed() -> None:
+    assert list_errors(tuple("abcdefghijkl")) == "a; b; c; d; e; f; g; h; i; j; and 2 more"
+
+
+def test_an_edit_after_the_end_that_is_invalid_is_told_beside_the_result() -> None:
+    broken = replace(TRIO, program=None, errors=("spec: bad",))
+
+    assert planned(broken, end("b")).draft.message == (
+        'Task "b" failed: Error (exit code 3): boom; Edited spec is invalid: spec: bad'
+    )
+
+
+def test_a_schedule_is_told_in_a_condition_and_goes_with_it() -> None:
+    status = planned(replace(CHAIN, schedule="@daily"), Status()).draft
+
+    assert states(status)["Scheduled"] == "False"
+    assert "Scheduled" not in states(planned(replace(CHAIN, suspend=True), status).draft)
+
+
+def test_the_generation_that_was_seen_is_everywhere() -> None:
+    status = planned(replace(CHAIN, generation=7), begun(CHAIN)).draft
+
+    assert status.observed_generation == 7
+    assert {condition.observed_generation for condition in status.conditions} == {7}
+
+
+def test_waits_are_counted_by_reason_and_those_that_pass_come_last() -> None:
+    rows = [
+        TaskStatus("d"),
+        TaskStatus("m", reason="MaxConcurrent", since=NOW),
+        TaskStatus("q1", reason="QuotaExceeded", message="full", since=later(5)),
+        TaskStatus("q2", reason="QuotaExceeded", message="fuller", since=later(3)),
+        TaskStatus("r", TaskPhase.RUNNING, 1, "p", "u", reason="ImagePull", since=NOW),
+        TaskStatus("x", TaskPhase.RUNNING, 1, "p", "u"),
+        TaskStatus("f", TaskPhase.FAILED, 1, reason="Error", completion_time=NOW),
+    ]
+
+    status = summarize(replace(begun(CHAIN), tasks=tuple(rows)), CHAIN, NOW)
+
+    waits = [(wait.reason, wait.tasks, wait.task) for wait in status.waiting_for]
+    assert waits == [
+        ("QuotaExceeded", 2, "q1"),
+        ("ImagePull", 1, "r"),
+        ("MaxConcurrent", 1, "m"),
+        ("Dependencies", 1, "d"),
+    ]
+    assert status.waiting_for[0].since == later(3)
+    assert status.message is not None
+    assert "QuotaExceeded: q1 and 1 more: full" in status.message
+
+
+def test_a_long_message_is_cut() -> None:
+    rows = (TaskStatus("a", reason="QuotaExceeded", message="x" * 5000),)
+
+    status = summarize(replace(begun(CHAIN), tasks=rows), CHAIN, NOW)
+
+    assert len(status.message or "") == 1024
