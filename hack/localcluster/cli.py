@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,10 +47,12 @@ Annotations tell how a Pod on --kwok ends, such as kwok.observatory/exit-code: "
 stand in hack/localcluster/stages.yaml.
 Everything lies below ${XDG_CACHE_HOME:-~/.cache}/observatory-operator.
 
-exit status: 0 when it worked, 1 when it did not, 2 when the command was not understood
+exit status: 0 when it worked, 1 when it did not, 2 when the command was not understood, 130 when
+it was interrupted
 """
 
 _INTERRUPTED = 130
+_WISHES = tuple(field.name for field in dataclasses.fields(Wish))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,7 +64,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"error: {error}")
         return 1
     except KeyboardInterrupt:
-        say("Interrupted; repeat the command to go on, or remove what is there: hack/cluster down")
         return _INTERRUPTED
 
 
@@ -73,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     named = argparse.ArgumentParser(add_help=False)
     named.add_argument("--name", default="default", help="which cluster (default: %(default)s)")
 
@@ -134,12 +136,19 @@ def _up_options(up: argparse.ArgumentParser) -> None:
         "--fsync", action="store_true", help="let etcd wait for the disk; not with kind"
     )
     up.add_argument("--local", action="store_true", help="processes even where Docker runs")
-    up.set_defaults(run=_up)
+    up.set_defaults(run=_up, refuse=up.error)
 
 
 def _up(options: argparse.Namespace) -> int:
-    fields = Wish.__dataclass_fields__
-    made = cluster.up(Wish(**{name: getattr(options, name) for name in fields}))
+    if options.context and not options.kubeconfig:
+        options.refuse("--context belongs to --kubeconfig")
+    if options.nodes is not None and (options.nodes < 1 or options.node is not Node.KWOK):
+        options.refuse("--nodes belongs to --kwok and is at least 1")
+    try:
+        made = cluster.up(Wish(**{name: getattr(options, name) for name in _WISHES}))
+    except KeyboardInterrupt:
+        say("Interrupted; the same command goes on from here, hack/cluster down removes it")
+        raise
     print(f"export KUBECONFIG={made.folder.kubeconfig}")
     return 0
 

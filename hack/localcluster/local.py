@@ -18,6 +18,7 @@ _PATIENCE = 60.0
 
 def up(cluster: Cluster) -> None:
     """Bring every part of the cluster to life that is not alive."""
+    say(f"Cluster {cluster.name}: Kubernetes {build.KUBERNETES}, node: {cluster.node}")
     programs = build.ensure(build.programs([cluster.node]))
     begin = time.monotonic()
     _prepare(cluster)

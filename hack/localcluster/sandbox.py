@@ -8,14 +8,17 @@ machine's own.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from . import launch, probe, processes
+from .console import say
 from .controlplane import Component
 from .errors import ClusterError
+from .slot import Slot
 from .state import Cluster
 
 NAME = "sandbox"
@@ -30,6 +33,8 @@ PRIVATE = (
 """Folders that the node's programs write to by habit; each node sees its own there."""
 
 _CGROUPS = Path("/sys/fs/cgroup")
+_DEVICES = Path("/sys/class/net")
+_CHECK_OR_ADD = ("--check", "--append")
 _PATIENCE = 10.0
 # The kernel reaps for a number 1 that ignores SIGCHLD: orphaned shims leave no zombies.
 _SCRIPT = """
@@ -66,6 +71,7 @@ def enter(cluster: Cluster, argv: Sequence[str]) -> list[str]:
 def up(cluster: Cluster) -> None:
     """Make what is missing: cgroup, bridge, namespaces."""
     for root in _hierarchies():
+        _offer_controllers(root)
         (root / cgroup(cluster).strip("/")).mkdir(exist_ok=True)
     _bridge_up(cluster)
     if processes.recorded(cluster.folder.pid(NAME)):
@@ -91,6 +97,10 @@ def down(cluster: Cluster) -> None:
     _quietly("ip", "link", "delete", cluster.slot.bridge)
     for root in _hierarchies():
         _remove_cgroup(root / cgroup(cluster).strip("/"))
+    if not list(_DEVICES.glob(Slot.BRIDGES)):  # else another node has mounts on these folders
+        for path in PRIVATE:
+            with contextlib.suppress(OSError):  # not there, or not empty: others use it
+                Path(path).rmdir()
 
 
 def cgroup(cluster: Cluster) -> str:
@@ -104,6 +114,15 @@ def _hierarchies() -> Iterator[Path]:
         yield _CGROUPS
         return
     yield from (path for path in _CGROUPS.iterdir() if (path / "cgroup.procs").exists())
+
+
+def _offer_controllers(root: Path) -> None:
+    """On cgroup v2, let cgroups below the root use what the root has; kubelet insists on it."""
+    offer = root / "cgroup.subtree_control"
+    if offer.exists():
+        for controller in (root / "cgroup.controllers").read_text().split():
+            with contextlib.suppress(OSError):  # not ours to give, inside a container
+                offer.write_text(f"+{controller}")
 
 
 def _remove_cgroup(path: Path) -> None:
@@ -126,13 +145,15 @@ def _remove_cgroup(path: Path) -> None:
 def _bridge_up(cluster: Cluster) -> None:
     """The network device that Pods are joined to, and their way to the Service `kubernetes`."""
     slot = cluster.slot
-    if not Path("/sys/class/net", slot.bridge).exists():
+    if not (_DEVICES / slot.bridge).exists():
         _run("ip", "link", "add", slot.bridge, "type", "bridge")
         _run("ip", "address", "add", f"{slot.gateway}/24", "dev", slot.bridge)
     _run("ip", "link", "set", slot.bridge, "up")
     rule = _service_rule(cluster)
-    if not _quietly("iptables", "--wait", "--table=nat", "--check", *rule):
-        _run("iptables", "--wait", "--table=nat", "--append", *rule)
+    if not any(_quietly("iptables", "--wait", "--table=nat", how, *rule) for how in _CHECK_OR_ADD):
+        say(
+            "  warning: iptables has no nat here; Pods will not reach the API server by its Service"
+        )
 
 
 def _service_rule(cluster: Cluster) -> list[str]:

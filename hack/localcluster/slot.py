@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from .errors import ClusterError
 
@@ -31,6 +32,9 @@ class Slot:
     """Ports, addresses and device names of one cluster."""
 
     number: int
+
+    BRIDGES: ClassVar[str] = "observatory*"
+    """A pattern for the network devices of all slots."""
 
     def port(self, user: str) -> int:
         """The TCP port of one of `PORT_USERS`."""

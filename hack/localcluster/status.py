@@ -87,9 +87,7 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 def overview(statuses: Sequence[Status]) -> str:
     """A line for each cluster."""
     rows = [("NAME", "MADE BY", "NODE", "STATE", "SERVER")]
-    rows += [
-        (s.name, s.backend, f"{s.nodes} x {s.node}", s.state, s.server or "-") for s in statuses
-    ]
+    rows += [(s.name, s.backend, _nodes(s), s.state, s.server or "-") for s in statuses]
     return table(rows)
 
 
@@ -98,7 +96,7 @@ def details(status: Status) -> str:
     facts = [
         ("Cluster", f"{status.name}, {status.state}"),
         ("Made by", status.backend),
-        ("Node", f"{status.nodes} x {status.node}"),
+        ("Node", _nodes(status)),
         ("Server", f"{status.server} {status.version}".strip()),
         ("Kubeconfig", status.kubeconfig),
         ("Contexts", "; ".join(_context(*item) for item in status.contexts.items())),
@@ -109,6 +107,10 @@ def details(status: Status) -> str:
     rows = [("COMPONENT", "STATE", "PID", "LOG")]
     rows += [(part.name, part.state, str(part.pid or "-"), part.log) for part in status.parts]
     return f"{text}\n\n{table(rows)}" if status.parts else text
+
+
+def _nodes(status: Status) -> str:
+    return f"{status.nodes} x {status.node}" if status.nodes > 1 else status.node
 
 
 def _context(name: str, groups: Sequence[str]) -> str:

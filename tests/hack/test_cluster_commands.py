@@ -85,9 +85,18 @@ def test_images_are_refused_where_no_container_runs() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["frob"], ["up", "--kubelet", "--kwok"], ["load-image", "x"]]
+    "line",
+    [
+        "",
+        "frob",
+        "load-image tool:1",
+        "up --kubelet --kwok",
+        "up --context blue",
+        "up --nodes 3",
+        "up --kwok --nodes 0",
+    ],
 )
-def test_what_is_not_understood_is_status_2(words: list[str]) -> None:
+def test_what_is_not_understood_is_status_2(line: str) -> None:
     with pytest.raises(SystemExit) as raised:
-        cli.main(words)
+        cli.main(line.split())
     assert raised.value.code == 2
