@@ -34,9 +34,9 @@ def test_a_good_source_has_no_error(source: JsonObject) -> None:
     ("source", "error"),
     [
         (
-            {"fieldRef": {"fieldPath": "metadata.nam"}},
+            {"fieldRef": {"fieldPath": "metadata.names"}},
             (
-                f'fieldRef.fieldPath: Unsupported value: "metadata.nam": '
+                f'fieldRef.fieldPath: Unsupported value: "metadata.names": '
                 f"supported values: {FIELDS} "
                 '(did you mean "metadata.name"?)'
             ),
