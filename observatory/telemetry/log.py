@@ -56,6 +56,7 @@ VALUE_LENGTH = 1024
 _TRACEBACK_LENGTH = 16 * 1024
 
 Logger = structlog.typing.FilteringBoundLogger
+_NAME = "logger_name"  # structlog has an argument `logger` of its own
 _Event = MutableMapping[str, Any]
 
 
@@ -90,7 +91,7 @@ def configure(
     shared = _shared()
     rendering = _rendering(style, colours=out.isatty())
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, *shared, *rendering],
+        processors=[structlog.contextvars.merge_contextvars, _named, *shared, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.WriteLoggerFactory(out),
         cache_logger_on_first_use=False,
@@ -111,7 +112,7 @@ def logger(name: str, **fields: object) -> Logger:
 
     It may be made before `configure` is called, and then follows it.
     """
-    made: Logger = structlog.get_logger(logger=name, **fields)
+    made: Logger = structlog.get_logger(**{_NAME: name}, **fields)
     return made
 
 
@@ -136,6 +137,12 @@ def _rendering(style: Format, *, colours: bool) -> list[structlog.typing.Process
         },
         structlog.processors.JSONRenderer(default=str, ensure_ascii=False),
     ]
+
+
+def _named(_logger: object, _method: str, event: _Event) -> _Event:
+    if (name := event.pop(_NAME, None)) is not None:
+        event["logger"] = name
+    return event
 
 
 def _bounded(_logger: object, _method: str, event: _Event) -> _Event:
