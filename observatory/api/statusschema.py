@@ -13,7 +13,7 @@ _WAITING = mapping(
     "reason",
     message=string("What is waited for, in words."),
     reason=string(
-        "Why, in one word: `Dependencies`, `MaxConcurrent`, `Suspended`, `ImagePullBackOff`, "
+        "Why, in one word: `Dependencies`, `MaxConcurrent`, `Suspended`, `ImagePull`, "
         "`Unschedulable`, `QuotaExceeded` and so on."
     ),
     since=time("Since when the first of these tasks has waited for this."),
