@@ -129,7 +129,10 @@ async def served(
             watching = asyncio.create_task(_watch(certificate, metrics, clock))
             stack.callback(watching.cancel)
         bound = Bound(_name(page), _name(probes))
-        _log.info("Started serving", metrics=bound.metrics, probes=bound.probes)
+        if bound.metrics is not None:
+            _log.info("Started serving metrics", address=bound.metrics)
+        if bound.probes is not None:
+            _log.info("Started serving probes", address=bound.probes)
         yield bound
 
 

@@ -167,8 +167,11 @@ async def _lifespan(receive: _Receive, send: _Send) -> None:
 
 
 async def _answer(scope: _Message, send: _Send, handler: Handler) -> None:
-    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-    request = Request(scope["path"], parse_qs(scope["query_string"].decode("latin-1"), True), headers)  # noqa: FBT003
+    headers = {
+        name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
+    }
+    query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    request = Request(scope["path"], query, headers)
     if scope["method"] in {"GET", "HEAD"}:
         response = handler(request)
     else:
