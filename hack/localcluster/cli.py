@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,15 +53,17 @@ it was interrupted
 """
 
 _INTERRUPTED = 130
+_ADMINISTRATORS_PATH = "/usr/local/sbin:/usr/sbin:/sbin"  # `su` alone does not lead there
 _WISHES = tuple(field.name for field in dataclasses.fields(Wish))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status."""
     options = parser().parse_args(arguments)
+    os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:{_ADMINISTRATORS_PATH}"
     try:
         return int(options.run(options))
-    except ClusterError as error:
+    except (ClusterError, OSError, subprocess.SubprocessError) as error:
         say(f"error: {error}")
         return 1
     except KeyboardInterrupt:

@@ -20,7 +20,8 @@ def docker_runs() -> bool:
     docker = shutil.which("docker")
     if docker is None:
         return False
-    return subprocess.run([docker, "info"], capture_output=True, check=False).returncode == 0
+    server = [docker, "version", "--format={{.Server.Version}}"]  # fails when there is none
+    return subprocess.run(server, capture_output=True, check=False).returncode == 0
 
 
 def up(cluster: Cluster) -> None:

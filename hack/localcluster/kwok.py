@@ -69,8 +69,7 @@ def node(name: str) -> probe.JsonObject:
 def create_nodes(cluster: Cluster) -> None:
     """Create the nodes that are not there."""
     for number in range(cluster.nodes):
-        if not probe.exists(cluster, f"/api/v1/nodes/{node_name(number)}"):
-            probe.create(cluster, "/api/v1/nodes", node(node_name(number)))
+        probe.create(cluster, "/api/v1/nodes", node(node_name(number)))
 
 
 def forget_leases(cluster: Cluster) -> None:

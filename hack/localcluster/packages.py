@@ -10,9 +10,7 @@ from pathlib import Path
 from .console import say
 from .errors import ClusterError
 
-CNI_PLUGINS = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")
-"""Where distributions put them."""
-
+_CNI_PLUGINS = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")
 _PROGRAMS = {
     "containerd": "containerd",
     "ctr": "containerd",
@@ -22,7 +20,6 @@ _PROGRAMS = {
     "nsenter": "util-linux",
     "unshare": "util-linux",
 }
-_ADMINISTRATORS_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
 
 
 def obstacle() -> str | None:
@@ -64,7 +61,7 @@ def ensure() -> None:
 
 def missing() -> list[str]:
     """The packages whose programs are not there."""
-    packages = {package for program, package in _PROGRAMS.items() if not _find(program)}
+    packages = {package for program, package in _PROGRAMS.items() if not shutil.which(program)}
     if cni_plugins() is None:
         packages.add("containernetworking-plugins")
     if busybox() is None:
@@ -74,13 +71,13 @@ def missing() -> list[str]:
 
 def cni_plugins() -> Path | None:
     """The folder of the network plugins."""
-    folders = (Path(folder) for folder in CNI_PLUGINS)
+    folders = (Path(folder) for folder in _CNI_PLUGINS)
     return next((folder for folder in folders if (folder / "bridge").exists()), None)
 
 
 def busybox() -> Path | None:
     """A busybox that needs no library, so that it makes an image alone."""
-    found = _find("busybox")
+    found = shutil.which("busybox")
     return Path(found) if found and is_static(Path(found)) else None
 
 
@@ -89,7 +86,3 @@ def is_static(program: Path) -> bool:
     with program.open("rb") as file:
         head = file.read(4096)
     return b"/ld-" not in head
-
-
-def _find(program: str) -> str | None:
-    return shutil.which(program) or shutil.which(program, path=_ADMINISTRATORS_PATH)

@@ -74,15 +74,15 @@ def up(cluster: Cluster) -> None:
         _offer_controllers(root)
         (root / cgroup(cluster).strip("/")).mkdir(exist_ok=True)
     _bridge_up(cluster)
-    if processes.recorded(cluster.folder.pid(NAME)):
-        return
-    for path in PRIVATE:
-        Path(path).mkdir(parents=True, exist_ok=True)
-        private(cluster, path).mkdir(parents=True, exist_ok=True)
     marker = cluster.folder.node / "furnished"
-    marker.unlink(missing_ok=True)
     component = Component(NAME, tuple(command(cluster, marker)), forks=True)
-    process = launch.spawn(cluster.folder, component)
+    process = processes.recorded(cluster.folder.pid(NAME))
+    if process is None:
+        for path in PRIVATE:
+            Path(path).mkdir(parents=True, exist_ok=True)
+            private(cluster, path).mkdir(parents=True, exist_ok=True)
+        marker.unlink(missing_ok=True)
+        process = launch.spawn(cluster.folder, component)
     probe.wait(lambda: marker.exists() or not process.alive, _PATIENCE)
     if not marker.exists():
         raise launch.failure(cluster.folder, component, "could not mount its folders")
@@ -151,9 +151,7 @@ def _bridge_up(cluster: Cluster) -> None:
     _run("ip", "link", "set", slot.bridge, "up")
     rule = _service_rule(cluster)
     if not any(_quietly("iptables", "--wait", "--table=nat", how, *rule) for how in _CHECK_OR_ADD):
-        say(
-            "  warning: iptables has no nat here; Pods will not reach the API server by its Service"
-        )
+        say("  warning: iptables has no nat here; Pods cannot reach the API server by its Service")
 
 
 def _service_rule(cluster: Cluster) -> list[str]:
