@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from observatory.api.names import API_VERSION, KIND, OBSERVATORIES, PODS, Key
+from observatory.api.names import (
+    API_VERSION,
+    KIND,
+    LABEL_OBSERVATORY,
+    LABEL_TASK,
+    OBSERVATORIES,
+    PODS,
+    Key,
+)
 from observatory.api.types import JsonObject
 from observatory.core.model import Event
 from observatory.core.pods import observe
 from observatory.kube.api import Api
+from observatory.kube.errors import KubeError
 from observatory.runtime.cache import Cache, trim
 from observatory.runtime.reconciler import Reconciler, Result
 from tests.fakes.apiserver import FakeApiServer
@@ -57,7 +67,9 @@ class Controller:
             seen = [trim(item) for _, item in storage.items(OBSERVATORIES, None)]
             scope.observatories.replace(seen, version)
         if pods:
-            scope.pods.replace([observe(item) for _, item in storage.items(PODS, None)], version)
+            seen = [item for _, item in storage.items(PODS, None)]
+            labelled = [pod for pod in seen if LABEL_OBSERVATORY in pod["metadata"]["labels"]]
+            scope.pods.replace(map(observe, labelled), version)
 
     def reconcile(self, name: str) -> Result:
         return asyncio.run(self.reconciler.reconcile(Key(NAMESPACE, name)))
@@ -70,9 +82,10 @@ class World:
         self.server = FakeApiServer(lambda: self.now)
         self.kubelet = FakeKubelet(self.server, self._exit_code)
         self.controller = Controller(self)
+        self.errors: list[KubeError] = []
 
     def _exit_code(self, pod: JsonObject) -> int | None:
-        return self.exit_codes.get(pod["metadata"]["labels"][f"{OBSERVATORIES.group}/task"], 0)
+        return self.exit_codes.get(pod["metadata"]["labels"].get(LABEL_TASK, ""), 0)
 
     def apply(self, obj: JsonObject) -> JsonObject:
         return self.server.create_now(OBSERVATORIES, NAMESPACE, obj)
@@ -97,11 +110,7 @@ class World:
 
     def pod_of(self, task_name: str) -> JsonObject:
         """The one Pod of a task."""
-        (pod,) = (
-            pod
-            for pod in self.pods()
-            if pod["metadata"]["labels"][f"{OBSERVATORIES.group}/task"] == task_name
-        )
+        (pod,) = (pod for pod in self.pods() if pod["metadata"]["labels"][LABEL_TASK] == task_name)
         return pod
 
     def step(self, name: str, controller: Controller | None = None) -> Result:
@@ -111,16 +120,46 @@ class World:
         return controller.reconcile(name)
 
     def run(self, name: str, rounds: int = 50) -> None:
-        """Reconcile and let the Pods run, until nothing changes any more."""
+        """Reconcile and let the Pods run, until nothing changes any more and nothing fails."""
         for _ in range(rounds):
-            before = self.server.storage.version
-            self.step(name)
-            self.kubelet.run_pods()
-            self.server.collect_garbage()
-            self.now += timedelta(seconds=1)
-            if self.server.storage.version == before:
+            before, failures = self.server.storage.version, len(self.errors)
+            self.round(name)
+            if (self.server.storage.version, len(self.errors)) == (before, failures):
                 return
         raise AssertionError(f"no rest after {rounds} rounds")
+
+    def round(self, name: str) -> None:
+        """One step of everybody; what fails comes back in the next round."""
+        try:
+            self.step(name)
+        except KubeError as error:
+            self.errors.append(error)
+        self.kubelet.run_pods()
+        self.server.collect_garbage()
+        self.now += timedelta(seconds=1)
+
+    def change_pod(self, task_name: str, change: Callable[[JsonObject], None]) -> None:
+        """Somebody else changes the Pod of a task."""
+        pod = self.pod_of(task_name)
+        change(pod)
+        self.server.storage.put(PODS, Key(NAMESPACE, pod["metadata"]["name"]), pod)
+
+    def delete_pod(self, task_name: str) -> None:
+        name = self.pod_of(task_name)["metadata"]["name"]
+        self.server.delete_now(PODS, Key(NAMESPACE, name))
+
+    def row(self, name: str, task_name: str) -> JsonObject:
+        """The row of a task in the stored status."""
+        (row,) = (row for row in self.status(name)["tasks"] if row["name"] == task_name)
+        return dict(row)
+
+    def held(self) -> list[str]:
+        """The Pods that have our finalizer, or still our gate."""
+        return [
+            pod["metadata"]["name"]
+            for pod in self.pods()
+            if pod["metadata"].get("finalizers") or pod["spec"].get("schedulingGates")
+        ]
 
     def writes(self) -> list[str]:
         """The controller's writes so far, as `verb resource[/subresource]`."""
