@@ -6,7 +6,8 @@ Objects are raw JSON. Errors are those of `kube/errors.py`. The rules:
   write is sent once: what a lost answer means is for the caller to find out. The one exception is
   401, which says that nothing was done: the credentials are read again, the request repeated once.
 * 429 and 503 are raised with `retry_after`; the caller decides where it waits.
-* Before each write, as the last thing before it is sent, `before_write` may refuse it.
+* Before each write, after everything that it had to wait for, `before_write` may refuse it. Only a
+  connection may have to be opened then, which is limited to `transport.CONNECT_SECONDS`.
 * A watch has a connection of its own: after a re-watch it may reach another API server.
 """
 

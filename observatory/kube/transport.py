@@ -14,6 +14,11 @@ import aiohttp
 from observatory.kube.errors import TransportError
 
 CONNECT_SECONDS = 5.0
+"""For a connection with all that belongs to it: name, TCP, proxy, TLS.
+
+Between the check of the lease and the sending of a write there can be one connection attempt. So
+this has to fit between the renew deadline (10 s) and the duration (15 s) of the lease.
+"""
 WRITE_SECONDS = 30.0
 READ_SECONDS = 60.0
 WATCH_SILENCE_SECONDS = 75.0
@@ -46,9 +51,9 @@ def timeouts(
 ) -> Timeouts:
     """Time limits in seconds; a watch has no limit as a whole, only for its silence."""
     return Timeouts(
-        read=aiohttp.ClientTimeout(total=read, sock_connect=connect),
-        write=aiohttp.ClientTimeout(total=write, sock_connect=connect),
-        watch=aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=watch_silence),
+        read=aiohttp.ClientTimeout(total=read, connect=connect),
+        write=aiohttp.ClientTimeout(total=write, connect=connect),
+        watch=aiohttp.ClientTimeout(total=None, connect=connect, sock_read=watch_silence),
     )
 
 

@@ -14,10 +14,10 @@ import aiohttp
 import pytest
 
 from observatory.runtime import health
-from observatory.runtime.certificate import CertificateError, ServerCertificate
+from observatory.runtime.certificate import CertificateError
 from observatory.runtime.clock import SystemClock
 from observatory.runtime.health import Bound, Checks, Endpoints, served
-from observatory.runtime.httpserver import AddressError, Request, listen
+from observatory.runtime.httpserver import AddressError, Request
 from observatory.telemetry.metrics import Metrics
 from tests.kube.certificates import Authority
 
@@ -143,31 +143,6 @@ def test_zero_turns_a_server_off() -> None:
     run(body, Endpoints(metrics_address="0", probe_address="0"))
 
 
-@pytest.mark.parametrize(
-    ("address", "reached"), [(":0", "127.0.0.1"), ("127.0.0.1:0", "127.0.0.1")]
-)
-def test_addresses_are_those_of_go(address: str, reached: str) -> None:
-    made = listen(address)
-    assert made is not None
-    with made, socket.create_connection((reached, made.getsockname()[1]), 5):
-        pass
-
-
-@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
-@pytest.mark.parametrize("address", [":0", "[::]:0", "[::1]:0"])
-def test_addresses_may_be_of_ipv6(address: str) -> None:
-    made = listen(address)
-    assert made is not None
-    with made, socket.create_connection(("::1", made.getsockname()[1]), 5):
-        pass
-
-
-@pytest.mark.parametrize("address", ["", "8080", "host:", ":http", ":70000", "::1:80", "1", ":-1"])
-def test_a_wrong_address_is_refused(address: str) -> None:
-    with pytest.raises(AddressError, match="is no address: give HOST:PORT"):
-        listen(address)
-
-
 def test_a_port_in_use_is_one_clear_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -254,29 +229,6 @@ def test_a_request_over_http2_is_answered() -> None:
         await writer.wait_closed()
 
     run(body, Endpoints(metrics_address=ANY, probe_address="0", secure=True, http2=True))
-
-
-def test_a_new_certificate_is_served_and_a_broken_one_is_not(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    served_folder = tmp_path / "served"
-    served_folder.mkdir()
-    first, second = Authority(_made(tmp_path / "a")), Authority(_made(tmp_path / "b"))
-
-    def install(authority: Authority) -> None:
-        pair = authority.issue("localhost")
-        shutil.copy(pair.certificate, served_folder / "tls.crt")
-        shutil.copy(pair.key, served_folder / "tls.key")
-
-    install(first)
-    made = ServerCertificate(served_folder / "tls.crt", served_folder / "tls.key", http2=False)
-    assert not made.reload()
-    (served_folder / "tls.key").write_text("half of it")
-    with pytest.raises(CertificateError, match="not a PEM certificate"):
-        made.reload()
-    install(second)
-    assert made.reload()
-    assert not made.reload()
 
 
 def _made(folder: Path) -> Path:
