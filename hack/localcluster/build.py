@@ -119,12 +119,12 @@ def _build(todo: list[Program]) -> None:
     go = toolchain.go()
     minutes = sum(program.seconds for program in todo) / 60
     say(
-        f"Building {len(todo)} programs from Go modules, once: at most about {minutes:.0f} min "
-        f"on two idle cores, plus downloads; much less where Go has built them before"
+        f"Building {len(todo)} programs from Go modules, once: about {minutes:.0f} min on two idle "
+        f"cores, plus downloads; seconds where Go has built them before"
     )
     begin = time.monotonic()
     for number, program in enumerate(todo, 1):
-        say(f"  [{number}/{len(todo)}] {program.name}, up to {program.seconds} s")
+        say(f"  [{number}/{len(todo)}] {program.name}, about {program.seconds} s")
         start = time.monotonic()
         _build_one(program, go)
         say(f"        done in {since(start)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
+import shlex
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -152,7 +153,7 @@ def _up(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         say("Interrupted; the same command goes on from here, hack/cluster down removes it")
         raise
-    print(f"export KUBECONFIG={made.folder.kubeconfig}")
+    print(f"export KUBECONFIG={shlex.quote(str(made.folder.kubeconfig))}")
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,8 +81,15 @@ def load_image(name: str, image: str, archive: bytes) -> None:
         raise ClusterError(f"cluster {name} runs no containers of ours, so it takes no images")
 
 
-def plan(wish: Wish) -> Cluster:
-    """The new cluster that serves the wish best here; its slot is chosen later."""
+def plan(
+    wish: Wish,
+    find_obstacle: Callable[[], str | None] = packages.obstacle,
+    docker_runs: Callable[[], bool] = kind.docker_runs,
+) -> Cluster:
+    """The new cluster that serves the wish best here; its slot is chosen later.
+
+    `find_obstacle` says why processes of ours cannot run containers, or None.
+    """
     if wish.kubeconfig:
         source = str(wish.kubeconfig.absolute())
         return Cluster(wish.name, Backend.EXTERNAL, kubeconfig=source, context=wish.context)
@@ -91,9 +99,9 @@ def plan(wish: Wish) -> Cluster:
     )
     if node is not Node.KUBELET:
         return made_here
-    obstacle = packages.obstacle()
+    obstacle = find_obstacle()
     processes_do_better = obstacle is None and (wish.audit or wish.fsync)
-    if not wish.local and not processes_do_better and kind.docker_runs():
+    if not wish.local and not processes_do_better and docker_runs():
         return dataclasses.replace(made_here, backend=Backend.KIND, audit=False, fsync=False)
     if obstacle:
         raise ClusterError(

@@ -23,6 +23,38 @@ def test_what_needs_no_container_is_made_of_processes(node: Node) -> None:
     assert planned == Cluster("one", Backend.LOCAL, node, nodes=3, audit=True)
 
 
+CONTAINERS = Wish("one", node=Node.KUBELET)
+AUDITED = Wish("one", node=Node.KUBELET, audit=True)
+PROCESSES = Wish("one", node=Node.KUBELET, local=True)
+
+
+@pytest.mark.parametrize(
+    ("wish", "obstacle", "docker", "backend", "audit"),
+    [
+        (CONTAINERS, None, True, Backend.KIND, False),
+        (CONTAINERS, None, False, Backend.LOCAL, False),
+        (CONTAINERS, "no root", True, Backend.KIND, False),
+        (Wish("one"), None, False, Backend.LOCAL, False),
+        (AUDITED, None, True, Backend.LOCAL, True),
+        (AUDITED, "no root", True, Backend.KIND, False),
+        (PROCESSES, None, True, Backend.LOCAL, False),
+    ],
+)
+def test_containers_run_in_docker_or_in_processes(
+    *, wish: Wish, obstacle: str | None, docker: bool, backend: Backend, audit: bool
+) -> None:
+    planned = cluster.plan(wish, lambda: obstacle, lambda: docker)
+    assert (planned.node, planned.backend, planned.audit) == (Node.KUBELET, backend, audit)
+
+
+@pytest.mark.parametrize(("wish", "docker"), [(CONTAINERS, False), (PROCESSES, True)])
+def test_where_containers_cannot_run_the_reason_and_kwok_are_offered(
+    *, wish: Wish, docker: bool
+) -> None:
+    with pytest.raises(ClusterError, match=r"(?s)no root.*up --kwok --name one"):
+        cluster.plan(wish, lambda: "no root", lambda: docker)
+
+
 @pytest.mark.parametrize(
     ("wish", "text"),
     [
