@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import select
 import signal
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_POLL = 0.02
+_PATIENCE = 10.0
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -36,13 +37,21 @@ class Process:
 
     def end(self, grace: float) -> None:
         """Ask it to end, insist after `grace` seconds, return when it is gone."""
-        for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, 10.0)):
-            if Process.find(self.pid) != self:
-                return
-            os.kill(self.pid, number)
-            deadline = time.monotonic() + patience
-            while self.alive and time.monotonic() < deadline:
-                time.sleep(_POLL)
+        try:
+            handle = os.pidfd_open(self.pid)  # from here on the number cannot change its owner
+        except ProcessLookupError:
+            return
+        try:
+            gone = select.poll()
+            gone.register(handle, select.POLLIN)
+            for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, _PATIENCE)):
+                if Process.find(self.pid) != self:
+                    return
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(handle, number)
+                gone.poll(patience * 1000)
+        finally:
+            os.close(handle)
 
 
 def _stat(pid: int) -> list[str] | None:
