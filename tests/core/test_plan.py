@@ -116,7 +116,7 @@ TABLE = [
     Row("a gated Pod of a task that the run lacks neither", running(CHAIN, "a"),
         pods=(pod_of(CHAIN, "a"), pod_of(CHAIN, "x", uid=STRAY, gated=True)), delete=(STRAY,)),
     Row("a gated Pod of a run that this status doesn't know may yet be", running(CHAIN, "a"),
-        pods=(pod_of(CHAIN, "a"), pod_of(CHAIN, "b", run=2, gated=True))),
+        pods=(pod_of(CHAIN, "a"), pod_of(CHAIN, "a", run=2, uid=STRAY, gated=True))),
     Row("an open attempt's Pod that ended may be recorded in a newer status",
         running(CHAIN, "a"), pods=(pod_of(CHAIN, "a"), pod_of(CHAIN, "b", outcome=SUCCEEDED))),
     Row("after the end, the Pods that it recorded are let go", ended(CHAIN),

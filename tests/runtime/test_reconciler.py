@@ -570,7 +570,7 @@ def test_a_cache_that_does_not_know_the_observatory_yet_sweeps_nothing() -> None
 
     behind.reconcile("night")
 
-    assert world.pod_of("a")["spec"]["schedulingGates"] == [{"name": GATE}]
+    assert "deletionTimestamp" not in world.pod_of("a")["metadata"]
 
 
 def test_made_again_under_the_same_name_it_runs_anew_and_its_predecessor_is_swept() -> None:
