@@ -109,7 +109,6 @@ class Elector:
             self._log.exception("Failed to take part in the election")
             self._end(f"the elector failed: {error!r}")
         finally:
-            self._valid_until = _NEVER
             self._connection.close()
 
     def _run(self) -> None:

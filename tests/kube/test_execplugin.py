@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from observatory.kube.credentials import ConfigError
+from observatory.kube.execplugin import ExecPlugin
 from tests.kube.kubeconfigs import Clock, kubeconfig, loaded, plugin, refused, token_of
 
 COUNTING = """
@@ -72,3 +74,10 @@ def test_a_plugin_is_told_of_the_cluster_only_if_it_wants(tmp_path: Path) -> Non
     assert token_of(loaded(told)) == "Bearer https://127.0.0.1:1"
     untold = kubeconfig(tmp_path, user=plugin(tmp_path, script))
     assert token_of(loaded(untold)) == "Bearer none"
+
+
+def test_a_plugin_that_never_answers_is_ended(tmp_path: Path) -> None:
+    user = plugin(tmp_path, "import time; time.sleep(60)")
+    slow = ExecPlugin(Clock().now, seconds=0.2)
+    with pytest.raises(ConfigError, match=r"no answer within 0\.2 s"):
+        slow.credential(user["exec"], {}, renew=False)

@@ -150,3 +150,29 @@ def test_both_ends_are_proven_over_tls(
     else:
         with pytest.raises(TransportError, match="certificate verify failed"):
             asyncio.run(main())
+
+
+def test_a_new_certificate_is_shown_on_a_new_connection(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    context = authority.server_context(authority.issue("localhost"), client_certificates=True)
+    now = [0.0]
+
+    async def handler(exchange: Exchange) -> None:
+        await exchange.answer(200, {"metadata": {}})
+
+    async def main() -> list[int]:
+        async with serving(handler, context) as server:
+            credentials = Credentials(Files(authority), lambda: now[0], tls=True)
+            where = ClusterConfig(server.url, credentials)
+            lease = LeaseConnection(where, LOCK, 2, SystemClock().monotonic)
+            try:
+                for _ in range(2):
+                    await asyncio.to_thread(lease.get)
+                authority.issue("me")  # writes another pair
+                now[0] += 60
+                await asyncio.to_thread(lease.get)
+            finally:
+                lease.close()
+            return [exchange.connection for exchange in server.exchanges]
+
+    assert asyncio.run(main()) == [1, 1, 2]

@@ -24,6 +24,7 @@ def run(
     async def main() -> None:
         timeouts = transport.timeouts(watch_silence=silence)
         async with (
+            asyncio.timeout(10),
             serving(handler) as server,
             Client(config(server.url, tokens), timeouts=timeouts) as client,
         ):

@@ -1,12 +1,29 @@
 from __future__ import annotations
 
+import contextlib
 import shutil
+import ssl
 from pathlib import Path
 
 import pytest
 
 from observatory.runtime.certificate import CertificateError, ServerCertificate
 from tests.kube.certificates import Authority
+
+
+def shake_hands(server: ssl.SSLContext, authority: Authority) -> None:
+    """Shake hands in memory; raises unless the server's certificate is of this authority."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    trusting = ssl.create_default_context(cafile=str(authority.ca))
+    ends = [
+        trusting.wrap_bio(to_client, to_server, server_hostname="localhost"),
+        server.wrap_bio(to_server, to_client, server_side=True),
+    ]
+    for _ in range(4):
+        for end in ends:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                end.do_handshake()
+    assert ends[0].version() is not None
 
 
 def test_a_new_certificate_is_served_and_a_broken_one_is_not(
@@ -24,12 +41,14 @@ def test_a_new_certificate_is_served_and_a_broken_one_is_not(
     install(first)
     made = ServerCertificate(served_folder / "tls.crt", served_folder / "tls.key", http2=False)
     assert not made.reload()
-    (served_folder / "tls.key").write_text("half of it")
+    shutil.copy(second.issue("localhost").key, served_folder / "tls.key")  # of another pair
     with pytest.raises(CertificateError, match="not a PEM certificate"):
         made.reload()
+    shake_hands(made.context, first)
     install(second)
     assert made.reload()
     assert not made.reload()
+    shake_hands(made.context, second)
 
 
 def _made(folder: Path) -> Path:

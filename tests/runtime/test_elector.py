@@ -128,6 +128,19 @@ def test_a_process_that_was_frozen_begins_no_write() -> None:
         assert "not renewed" in leader.next()
 
 
+def test_no_write_begins_after_a_release_even_if_the_server_hangs() -> None:
+    with lease_server() as server:
+        leader = Candidate(server, "a")
+        assert leader.next() == "started"
+        server.answering.clear()
+        assert not leader.elector.release(0.05)
+        with pytest.raises(LeaseLost):
+            leader.elector.check()
+        server.answering.set()
+        assert leader.elector.release(5)
+        assert leader.told.empty()
+
+
 def test_a_server_that_refuses_is_asked_again() -> None:
     with lease_server() as server:
         server.fail = 500

@@ -109,6 +109,7 @@ def test_an_answer_that_is_lost_makes_no_second_event() -> None:
     run(None, bench)
     assert bench.stored() == [("Started task a", 1)]
     assert [request.verb for request in bench.server.requests] == ["create", "create"]
+    assert bench.recorder.dropped == 0
 
 
 def test_a_busy_server_is_given_the_time_that_it_wants() -> None:
