@@ -40,5 +40,5 @@ def test_a_cluster_is_deleted_and_forgotten(calls: Path) -> None:
 
 @pytest.mark.usefixtures("calls")
 def test_a_refusal_is_an_error() -> None:
-    with pytest.raises(ClusterError, match="kind load image-archive .* failed"):
+    with pytest.raises(ClusterError, match=r"kind load image-archive .* failed"):
         kind.load(CLUSTER, b"archive")
