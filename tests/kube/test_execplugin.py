@@ -77,7 +77,7 @@ def test_a_plugin_is_told_of_the_cluster_only_if_it_wants(tmp_path: Path) -> Non
 
 
 def test_a_plugin_that_never_answers_is_ended(tmp_path: Path) -> None:
-    user = plugin(tmp_path, "import time; time.sleep(60)")
+    user = plugin(tmp_path, "import time; time.sleep(5)")
     slow = ExecPlugin(Clock().now, seconds=0.2)
     with pytest.raises(ConfigError, match=r"no answer within 0\.2 s"):
         slow.credential(user["exec"], {}, renew=False)

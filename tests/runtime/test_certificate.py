@@ -41,7 +41,7 @@ def test_a_new_certificate_is_served_and_a_broken_one_is_not(
     install(first)
     made = ServerCertificate(served_folder / "tls.crt", served_folder / "tls.key", http2=False)
     assert not made.reload()
-    shutil.copy(second.issue("localhost").key, served_folder / "tls.key")  # of another pair
+    shutil.copy(second.issue("localhost").certificate, served_folder / "tls.crt")  # key: the first
     with pytest.raises(CertificateError, match="not a PEM certificate"):
         made.reload()
     shake_hands(made.context, first)
