@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import containerd, external, kind, local, packages, slot, state
+from . import build, containerd, external, kind, local, packages, slot, state
 from .errors import ClusterError
 from .lock import locked
 from .state import Backend, Cluster, Node
@@ -33,7 +33,12 @@ def up(wish: Wish) -> Cluster:
     with locked(f"cluster-{wish.name}"):
         cluster = state.load(wish.name)
         if cluster is None:
-            cluster = _admit(plan(wish))
+            planned = plan(wish)
+            if (
+                planned.backend is Backend.LOCAL
+            ):  # before the slot: its ports are free now, not later
+                build.ensure(build.programs([planned.node]))
+            cluster = _admit(planned)
         else:
             _check_same(wish, cluster)
         match cluster.backend:

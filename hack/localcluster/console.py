@@ -14,6 +14,7 @@ def say(text: str) -> None:
 def since(start: float) -> str:
     """How long ago the monotonic instant `start` was, as `0.4 s` or `3 min 05 s`."""
     seconds = time.monotonic() - start
-    if seconds < 60:  # noqa: PLR2004
+    if seconds < 10:  # noqa: PLR2004
         return f"{seconds:.1f} s"
-    return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
