@@ -23,7 +23,7 @@ from tests.fakes.storage import Entry
 from tests.runtime.world import NAMESPACE, Controller, World, observatory, task
 
 KEY = Key(NAMESPACE, "night")
-BATCHES, SEEDS = 10, 40
+BATCHES, SEEDS = 10, 30
 STEPS, ROUNDS_TO_REST = 60, 80
 ENDED = {"Succeeded", "Failed", "Skipped"}
 FAULTS = (TransportError("cut"), TooManyRequests(429, "TooManyRequests", "busy"))
@@ -177,7 +177,7 @@ class History:
                     self._delete_pod,
                     self._edit,
                 ],
-                weights=[30, 20, 20, 15, 2, 5, 4, 1, 3],
+                weights=[30, 15, 15, 15, 2, 5, 4, 1, 8],
             )[0]()
             for _ in range(self.rng.randint(0, 4)):
                 await asyncio.sleep(0)
@@ -201,7 +201,7 @@ class History:
                 self.world.server.delete_now(PODS, Key(NAMESPACE, metadata["name"]))
 
     def _edit(self) -> None:
-        match self.rng.randrange(3):
+        match self.rng.randrange(4):
             case 0:
                 self.world.edit("night", suspend=self.rng.random() < 0.5)
             case 1:
