@@ -44,7 +44,7 @@ OPERATOR = (
     Permission(OBSERVATORIES, ("get", "list", "watch"), "reads what is to be run"),
     Permission(
         OBSERVATORIES,
-        ("get", "patch", "update"),
+        ("update",),
         "writes what has happened; every decision is such a write",
         "status",
     ),
@@ -68,7 +68,7 @@ OPERATOR = (
 )
 """In each namespace it watches, or in all of them."""
 
-LEADER_ELECTION = (Permission(LEASES, ("create", "get", "update"), "elects a leader"),)
+LEADER_ELECTION = (Permission(LEASES, ("create", "get", "patch"), "elects a leader"),)
 """In its own namespace only."""
 
 VIEWER = (

@@ -26,7 +26,7 @@ def test_the_operator_never_writes_what_the_user_wrote() -> None:
     verbs = {p.target: set(p.verbs) for p in OPERATOR if p.resource == OBSERVATORIES}
     assert verbs == {
         "observatories": {"get", "list", "watch"},
-        "observatories/status": {"get", "patch", "update"},
+        "observatories/status": {"update"},
         "observatories/finalizers": {"update"},
     }
 
@@ -64,6 +64,6 @@ def test_the_lease_is_written_in_one_namespace_only() -> None:
         {
             "apiGroups": ["coordination.k8s.io"],
             "resources": ["leases"],
-            "verbs": ["create", "get", "update"],
+            "verbs": ["create", "get", "patch"],
         }
     ]
