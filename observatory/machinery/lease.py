@@ -54,7 +54,7 @@ class Durations:
         ):
             if not seconds >= 1:  # NaN too
                 raise ValueError(f"{flag} must be at least 1s")
-        if not self.lease.is_integer():
+        if not float(self.lease).is_integer():
             raise ValueError(f"{lease} must be whole seconds, because the Lease stores no fraction")
         if self.renew_deadline >= self.lease:
             raise ValueError(f"{renew} must be less than {lease}")
