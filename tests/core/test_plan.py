@@ -78,6 +78,8 @@ TABLE = [
         begun(CHAIN), pods=(pod_of(CHAIN, "a"),), phases={"a": "Pending"}),
     Row("nor a gated one whose labels were edited", begun(CHAIN),
         pods=(replace(pod_of(CHAIN, "a", gated=True), identity=None),)),
+    Row("nor one that names another owner", begun(CHAIN),
+        pods=(replace(pod_of(CHAIN, "a", gated=True), owner_uid="another"),)),
     Row("nor one that is being deleted, which never ran: it is let go", begun(CHAIN),
         pods=(pod_of(CHAIN, "a", gated=True, deleting=True, outcome=FAILED),), finish=("uid-a",)),
     Row("a recorded Pod is released",

@@ -185,3 +185,12 @@ def test_a_long_message_is_cut() -> None:
     status = summarize(replace(begun(CHAIN), tasks=rows), CHAIN, NOW)
 
     assert len(status.message or "") == 1024
+
+
+def test_a_condition_that_stays_true_through_another_run_keeps_its_time() -> None:
+    edited = replace(wanted({"z": []}), generation=2)
+
+    valid = find_condition(planned(edited, end(), now=later(500)).draft.conditions, VALID)
+
+    assert valid is not None
+    assert valid.last_transition_time == NOW

@@ -26,6 +26,7 @@ from tests.fakes.apiserver import FakeApiServer
 from tests.fakes.kubelet import FakeKubelet
 
 NAMESPACE = "default"
+KEY = Key(NAMESPACE, "night")
 
 
 def observatory(name: str, *tasks: JsonObject, **spec: object) -> JsonObject:
@@ -169,3 +170,37 @@ class World:
             for request in self.server.requests
             if request.verb in {"create", "update", "patch", "delete"}
         ]
+
+
+CHAIN = (task("a"), task("b", "a"), task("c", "b"))
+
+
+def world_of(*tasks: JsonObject, **spec: object) -> World:
+    world = World()
+    world.apply(observatory("night", *(tasks or CHAIN), **spec))
+    return world
+
+
+def assert_succeeded(world: World) -> None:
+    """The run is at its right end, nothing started twice, nothing is held, nothing is written."""
+    assert world.status("night")["phase"] == "Succeeded"
+    assert len(world.kubelet.starts) == len(world.status("night")["tasks"])
+    assert set(world.kubelet.starts.values()) == {1}
+    assert_at_rest(world)
+
+
+def assert_at_rest(world: World) -> None:
+    assert world.held() == []
+    before = len(world.writes())
+    world.step("night", Controller(world))
+    world.now += timedelta(hours=1)
+    world.step("night", Controller(world))
+    assert world.writes()[before:] == []
+
+
+def started(world: World, *, running: bool = True) -> World:
+    """The first task is recorded, and its container runs or not yet."""
+    world.exit_codes["a"] = None
+    for _ in range(3 if running else 1):
+        world.round("night") if running else world.step("night")
+    return world

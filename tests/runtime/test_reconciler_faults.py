@@ -1,0 +1,153 @@
+"""The start protocol while requests fail, answers are lost and processes die."""
+
+from __future__ import annotations
+
+import pytest
+
+from observatory.api.names import (
+    CONTROLLER_REVISIONS,
+    GATE,
+    PODS,
+)
+from observatory.kube.errors import KubeError
+from observatory.runtime.reconciler import CONFLICT_PATIENCE
+from tests.fakes.apiserver import Request
+from tests.runtime.faults import (
+    BROKEN,
+    BUSY,
+    CUT,
+    DENIED,
+    NO_RIGHT,
+    QUOTA,
+    REFUSED,
+    failing,
+    failing_write,
+)
+from tests.runtime.world import (
+    Controller,
+    assert_at_rest,
+    assert_succeeded,
+    task,
+    world_of,
+)
+
+CHAIN_WRITES = 14
+
+
+@pytest.mark.parametrize("number", range(CHAIN_WRITES))
+@pytest.mark.parametrize("fault", [CUT, BUSY, BROKEN])
+def test_a_lost_request_is_made_good(number: int, fault: KubeError) -> None:
+    world = world_of()
+    world.server.before = failing_write(fault, number)
+
+    world.run("night")
+
+    assert world.errors == [fault]
+    assert_succeeded(world)
+
+
+@pytest.mark.parametrize("number", range(CHAIN_WRITES))
+@pytest.mark.parametrize("fault", [CUT, BROKEN])
+def test_a_lost_answer_is_made_good(number: int, fault: KubeError) -> None:
+    world = world_of()
+    world.server.after = failing_write(fault, number)
+
+    world.run("night")
+
+    assert world.errors == [fault]
+    assert_succeeded(world)
+
+
+class Crash(Exception):  # noqa: N818 -- what happens to a process
+    """The process is gone."""
+
+
+@pytest.mark.parametrize("number", range(CHAIN_WRITES))
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_crash_around_any_write_is_made_good_by_the_next_process(
+    number: int, moment: str
+) -> None:
+    world = world_of()
+    setattr(world.server, moment, failing_write(Crash(), number))
+    with pytest.raises(Crash):
+        world.run("night")
+
+    world.controller = Controller(world)
+    world.run("night")
+
+    assert_succeeded(world)
+
+
+def test_a_conflict_ends_the_plan_and_releases_nothing() -> None:
+    world = world_of()
+
+    def edit_first(request: Request) -> None:
+        if request.subresource == "status":
+            world.server.before = lambda _: None
+            world.edit("night", maxConcurrent=1)
+
+    world.server.before = edit_first
+    result = world.step("night")
+
+    assert result.requeue_after == CONFLICT_PATIENCE
+    assert world.pod_of("a")["spec"]["schedulingGates"] == [{"name": GATE}]
+    assert world.status("night") == {}
+    world.run("night")
+    assert_succeeded(world)
+
+
+def test_tasks_edited_before_the_run_was_stored_are_not_mistaken_for_the_old_ones() -> None:
+    world = world_of(task("a", image="i:old"))
+
+    def edit_first(request: Request) -> None:
+        if request.subresource == "status":
+            world.server.before = lambda _: None
+            world.edit("night", tasks=[task("a", image="i:new")])
+
+    world.server.before = edit_first
+    world.run("night")
+
+    assert world.pod_of("a")["spec"]["containers"][0]["image"] == "i:new"
+    assert_succeeded(world)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(QUOTA, "QuotaExceeded"), (DENIED, "AdmissionDenied"), (NO_RIGHT, "Forbidden")],
+)
+def test_a_refused_pod_is_waited_for_and_tried_again(error: KubeError, reason: str) -> None:
+    world = world_of()
+    world.server.before = failing(error, "create", PODS)
+
+    result = world.step("night")
+
+    assert result.requeue_after == 5
+    assert world.row("night", "a")["reason"] == reason
+    assert world.status("night")["waitingFor"][0]["reason"] == reason
+    assert reason in world.status("night")["message"]
+    world.run("night")
+    assert_succeeded(world)
+
+
+def test_a_pod_that_is_invalid_fails_its_task() -> None:
+    world = world_of()
+    world.server.before = failing(REFUSED, "create", PODS)
+
+    world.run("night")
+
+    assert world.phases("night") == {"a": "Failed", "b": "Skipped", "c": "Skipped"}
+    assert world.status("night")["failure"]["reason"] == "InvalidPod"
+    assert_at_rest(world)
+
+
+def test_a_run_whose_revision_is_refused_says_why_and_writes_it_once() -> None:
+    world = world_of()
+    world.server.before = failing(QUOTA, "create", CONTROLLER_REVISIONS, times=3)
+    for _ in range(3):
+        world.round("night")
+
+    assert world.status("night")["message"].startswith("QuotaExceeded: ")
+    assert world.status("night")["phase"] == "Pending"
+    assert world.writes().count("update observatories/status") == 1
+    world.run("night")
+    assert_succeeded(world)
