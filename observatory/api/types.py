@@ -1,6 +1,6 @@
-"""The Observatory as values: its spec and its status, to and from the wire.
+"""What is wanted, as values: a task, from the wire.
 
-What comes from the wire here has passed `validation.validate`: these functions trust its shape.
+It has passed `core.validation.validate` before; its shape is trusted here.
 """
 
 from __future__ import annotations
@@ -33,24 +33,4 @@ class Task:
             args=tuple(task.get("args") or ()),
             dependencies=tuple(task.get("dependencies") or ()),
             env=tuple(task.get("env") or ()),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Spec:
-    """What the user wants."""
-
-    tasks: tuple[Task, ...]
-    schedule: str | None = None
-    suspend: bool = False
-    max_concurrent: int | None = None
-
-    @classmethod
-    def from_wire(cls, spec: JsonObject) -> Spec:
-        """The spec of an Observatory that is valid."""
-        return cls(
-            tasks=tuple(Task.from_wire(task) for task in spec["tasks"]),
-            schedule=spec.get("schedule"),
-            suspend=bool(spec.get("suspend")),
-            max_concurrent=spec.get("maxConcurrent"),
         )

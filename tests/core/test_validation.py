@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from observatory.api.types import JsonObject, Spec
+from observatory.api.types import JsonObject, Task
 from observatory.core.validation import validate
 
 LABEL = (
@@ -68,7 +68,7 @@ GOOD = [
 @pytest.mark.parametrize("obj", GOOD)
 def test_a_good_object_has_no_error_and_can_be_read(obj: JsonObject) -> None:
     assert texts(obj) == []
-    assert len(Spec.from_wire(obj["spec"]).tasks) == len(obj["spec"]["tasks"])
+    assert all(Task.from_wire(item) for item in obj["spec"]["tasks"])
 
 
 BAD = [
@@ -301,4 +301,4 @@ def test_any_json_is_judged_and_every_error_is_one_printable_line(obj: object) -
 @given(objects)
 def test_what_is_valid_can_be_read(obj: object) -> None:
     if isinstance(obj, dict) and not validate(obj):
-        assert Spec.from_wire(obj["spec"]).tasks
+        assert [Task.from_wire(item) for item in obj["spec"]["tasks"]]
