@@ -79,7 +79,7 @@ class Controller:
         """Work until `shut_down` was called and every key in hand is done.
 
         Raises:
-            LeaseLost: Another process leads: this one must end at once.
+            ExceptionGroup: Of LeaseLost: another process leads, this one must end at once.
         """
         async with asyncio.TaskGroup() as group:
             while True:

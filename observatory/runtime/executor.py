@@ -96,9 +96,10 @@ class Executor:
         """Store the revision of a run that begins. Where it is refused, the status says why."""
         try:
             await self._revisions.keep(desired, program, plan.draft.run)
-        except (Forbidden, Invalid) as error:
+        except (Forbidden, Invalid, TooLarge) as error:
             refused = refusal(error)
-            status = replace(before, message=f"{refused.reason}: {refused.message}")
+            reason = "InvalidRevision" if refused.permanent else refused.reason
+            status = replace(before, message=f"{reason}: {refused.message}")
             if status != before:
                 await self._store(status, desired, version)
             raise

@@ -206,10 +206,9 @@ def test_told_to_stop_it_finishes_what_is_in_hand_and_begins_nothing() -> None:
 
 def test_a_lost_lease_ends_the_work_at_once() -> None:
     bench = Bench(answering(LeaseLost("not held")))
-    bench.controller.enqueue([A, B])
 
-    with pytest.raises(ExceptionGroup) as caught:
-        asyncio.run(bench.controller.run())
+    with pytest.raises(ExceptionGroup) as caught, capture_logs():
+        bench.work(A, B)
 
     assert caught.group_contains(LeaseLost)
     assert bench.seen == [A]

@@ -140,13 +140,18 @@ def test_a_pod_that_is_invalid_fails_its_task() -> None:
     assert_at_rest(world)
 
 
-def test_a_run_whose_revision_is_refused_says_why_and_writes_it_once() -> None:
+@pytest.mark.parametrize(
+    ("error", "reason"), [(QUOTA, "QuotaExceeded"), (REFUSED, "InvalidRevision")]
+)
+def test_a_run_whose_revision_is_refused_says_why_and_writes_it_once(
+    error: KubeError, reason: str
+) -> None:
     world = world_of()
-    world.server.before = failing(QUOTA, "create", CONTROLLER_REVISIONS, times=3)
+    world.server.before = failing(error, "create", CONTROLLER_REVISIONS, times=3)
     for _ in range(3):
         world.round("night")
 
-    assert world.status("night")["message"].startswith("QuotaExceeded: ")
+    assert world.status("night")["message"].startswith(f"{reason}: ")
     assert world.status("night")["phase"] == "Pending"
     assert world.writes().count("update observatories/status") == 1
     world.run("night")
