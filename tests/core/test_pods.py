@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 
@@ -53,6 +54,19 @@ def test_a_container_can_gain_nothing_and_leaves_its_last_words() -> None:
     assert task["securityContext"]["allowPrivilegeEscalation"] is False
     assert pod["spec"]["automountServiceAccountToken"] is False
     assert pod["spec"]["restartPolicy"] == "Never"
+    assert pod["spec"]["securityContext"] == {"seccompProfile": {"type": "RuntimeDefault"}}
+
+
+def test_a_container_is_what_its_task_says_and_no_empty_field() -> None:
+    env = {"name": "X", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
+    task = replace(program(CHAIN).tasks[0], command=("sh", "-c"), args=("true",), env=(env,))
+
+    (full,) = pod_manifest(CHAIN, task, ATTEMPT)["spec"]["containers"]
+    (bare,) = pod_manifest(CHAIN, program(CHAIN).tasks[0], ATTEMPT)["spec"]["containers"]
+
+    assert (full["command"], full["args"], full["env"]) == (["sh", "-c"], ["true"], [env])
+    assert full["image"] == "busybox:1.36"
+    assert not {"command", "args", "env"} & bare.keys()
 
 
 def test_what_is_created_is_recognised() -> None:

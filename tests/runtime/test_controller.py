@@ -103,6 +103,25 @@ def test_a_busy_server_is_given_the_time_that_it_asks_for() -> None:
     assert delay_after(TooManyRequests(429, "TooManyRequests", "busy", retry_after=7)) == 7
 
 
+def test_a_success_makes_the_next_failure_the_first_again() -> None:
+    cut = TransportError("cut")
+    answers: list[Result | Exception] = [cut, cut, Result(), cut]
+
+    async def step(key: Key) -> Result:
+        answer = answers.pop(0)
+        if answers:
+            bench.controller.enqueue([key])
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    bench = Bench(step)
+    with capture_logs() as logs:
+        bench.work(A)
+
+    assert [log["count"] for log in logs if log["event"] == "Reconcile failed"] == [1, 2, 1]
+
+
 def test_a_key_for_which_nothing_helps_waits_for_a_change() -> None:
     assert delay_after(TerminalError("status")) is None
 
