@@ -21,6 +21,7 @@ from observatory.api.conditions import (
     VALID,
     Condition,
     Reason,
+    find_condition,
     set_condition,
 )
 from observatory.api.status import Failure, Phase, Status, TaskPhase, TaskStatus, Waiting
@@ -137,11 +138,14 @@ def _message(status: Status, desired: Desired) -> str | None:
         parts.append(DELETED)
     if desired.errors:
         more = f" (and {len(desired.errors) - 1} more)" if len(desired.errors) > 1 else ""
-        parts.append(f"{'Edited spec is invalid: ' if parts else ''}{desired.errors[0]}{more}")
+        edited = "Edited spec is invalid: " if status.run else ""
+        parts.append(f"{edited}{desired.errors[0]}{more}")
     elif desired.schedule is not None and not status.run:
         parts.append("Schedules are not active yet: no run will be started")
     elif desired.suspend and not status.run:
         parts.append("Suspended: set spec.suspend to false to start")
+    elif desired.suspend and _edited(status, desired):
+        parts.append("Suspended: the edited tasks run when spec.suspend is false again")
     return "; ".join(parts)[:_MESSAGE_LENGTH] or None
 
 
@@ -174,20 +178,37 @@ def _conditions(status: Status, desired: Desired, now: datetime) -> tuple[Condit
 
 
 def _wanted(status: Status, desired: Desired) -> Iterator[Condition]:
-    def condition(type_: str, state: str, reason: Reason, message: str | None = None) -> Condition:
-        return Condition(type_, state, reason, message or "", desired.generation)
-
+    now = desired.generation
     if desired.errors:
-        yield condition(VALID, FALSE, Reason.INVALID, list_errors(desired.errors))
+        text = list_errors(desired.errors)
+        yield Condition(VALID, FALSE, Reason.INVALID, text, now)
     else:
-        yield condition(VALID, TRUE, Reason.VALID)
+        yield Condition(VALID, TRUE, Reason.VALID, "", now)
     if desired.schedule is not None:
-        yield condition(SCHEDULED, FALSE, Reason.NOT_ACTIVE, Reason.NOT_ACTIVE.explanation)
+        reason = Reason.NOT_ACTIVE
+        yield Condition(SCHEDULED, FALSE, reason, reason.explanation, now)
     reason, message = _reason(status)
-    succeeded, failed, complete = _OUTCOMES[status.phase]
-    yield condition(SUCCEEDED, succeeded, reason, message)
-    yield condition(FAILED, failed, reason, message)
-    yield condition(COMPLETE, complete, reason, message)
+    generation = _run_generation(status, desired)
+    for type_, state in zip((SUCCEEDED, FAILED, COMPLETE), _OUTCOMES[status.phase], strict=True):
+        yield Condition(type_, state, reason, message or "", generation)
+
+
+def _edited(status: Status, desired: Desired) -> bool:
+    """Whether the tasks were edited since the latest run began."""
+    return desired.program is None or desired.program.revision != status.revision
+
+
+def _run_generation(status: Status, desired: Desired) -> int:
+    """The generation that the run's conditions tell of.
+
+    After the tasks were edited they tell of an older one until the next run begins. With the new
+    one, `kubectl wait` would take the end of the old run for the end of the new.
+    """
+    if status.run == 0 or not _edited(status, desired):
+        return desired.generation
+    told = find_condition(status.conditions, COMPLETE)
+    older = desired.generation - 1
+    return min(told.observed_generation, older) if told else older
 
 
 # Succeeded, Failed, Complete

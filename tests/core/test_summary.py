@@ -154,6 +154,30 @@ def test_the_generation_that_was_seen_is_everywhere() -> None:
     assert {condition.observed_generation for condition in status.conditions} == {7}
 
 
+def told(status: Status) -> dict[str, int]:
+    """The generation that each condition tells of."""
+    return {item.type: item.observed_generation for item in status.conditions}
+
+
+def test_the_end_of_a_run_is_not_told_as_the_end_of_tasks_that_were_edited_since() -> None:
+    edited = replace(wanted({"a": []}, suspend=True), uid=TRIO.uid, generation=2)
+
+    status = planned(edited, end()).draft
+
+    assert status.observed_generation == 2
+    assert told(status) == {VALID: 2, SUCCEEDED: 1, FAILED: 1, COMPLETE: 1}
+    assert status.message == "Suspended: the edited tasks run when spec.suspend is false again"
+    assert planned(edited, status).draft == status
+
+
+def test_the_run_of_the_edited_tasks_tells_of_their_generation() -> None:
+    edited = replace(wanted({"a": []}), uid=TRIO.uid, generation=2)
+
+    status = planned(edited, end()).draft
+
+    assert (status.run, set(told(status).values())) == (2, {2})
+
+
 def test_waits_are_counted_by_reason_and_those_that_pass_come_last() -> None:
     rows = [
         TaskStatus("d"),
