@@ -12,15 +12,17 @@ import os
 import signal
 import socket
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Protocol
 
 from observatory import __version__
 from observatory.api.names import Key
 from observatory.api.types import JsonObject
 from observatory.core.model import Event
 from observatory.kube import config
+from observatory.kube.api import Api
 from observatory.kube.client import Call, Client
 from observatory.kube.credentials import ClusterConfig
+from observatory.kube.errors import LeaseLost
 from observatory.runtime.cache import Cache
 from observatory.runtime.clock import Clock, SystemClock
 from observatory.runtime.controller import Controller
@@ -53,8 +55,20 @@ def run_operator(options: Options) -> int:
     configure(options.log_level, options.log_format)
     clock = SystemClock()
     cluster = config.load(options.kubeconfig, options.context, clock)
-    asyncio.run(Manager(options, cluster, clock).run())
-    return 0
+    code = 0
+    try:
+        asyncio.run(Manager(options, cluster, clock).run())
+    except* LeaseLost as lost:
+        _log.error("Stopped without the lease", error=str(lost.exceptions[0]))
+        code = 1
+    return code
+
+
+class Candidate(Protocol):
+    """Who stands for election; see `Elector`."""
+
+    def start(self) -> None:
+        """Begin to take part."""
 
 
 class Manager:
@@ -68,7 +82,8 @@ class Manager:
         self._metrics = Metrics()
         self._stop = asyncio.Event()
         self._synced = asyncio.Event()
-        self._leads = asyncio.Event()
+        self.leads = asyncio.Event()
+        """Set when this process has come to lead."""
 
     async def run(self) -> None:
         """Run until `SIGTERM`, then stop in order.
@@ -84,7 +99,7 @@ class Manager:
         async with served(self._options.endpoints, checks, self._metrics, self._clock):
             guard = elector.check if elector else _no_guard
             async with Client(self._cluster, before_write=guard, observe=self._observe) as client:
-                await self._work(client, elector)
+                await self.work(client, elector)
                 if elector:
                     await asyncio.to_thread(elector.release, RELEASE_SECONDS)
         _log.info("Stopped")
@@ -93,10 +108,10 @@ class Manager:
         loop = asyncio.get_running_loop()
 
         def lead() -> None:
-            loop.call_soon_threadsafe(self._leads.set)
+            loop.call_soon_threadsafe(self.leads.set)
 
         namespace = self._options.lease_namespace or self._cluster.namespace or "default"
-        return Elector(
+        elector = Elector(
             self._cluster,
             Key(namespace, self._options.lease_name),
             self._identity,
@@ -106,20 +121,24 @@ class Manager:
             # Another process may lead already: whatever is in hand here must not go on.
             on_lost=lambda _: os._exit(1),
         )
+        leading = self._metrics.master_status.labels(self._options.lease_name)
+        leading.set_function(lambda: float(elector.leading))
+        return elector
 
     def _checks(self, elector: Elector | None) -> Checks:
         checks = Checks()
         checks.readyz["caches"] = lambda: None if self._synced.is_set() else "not synced yet"
         if elector:
             checks.healthz["elector"] = lambda: (
-                None if elector.alive or not self._synced.is_set() else "has ended"
+                None if elector.alive or not self.leads.is_set() else "has ended"
             )
         return checks
 
-    async def _work(self, client: Client, elector: Elector | None) -> None:
+    async def work(self, api: Api, candidate: Candidate | None) -> None:
+        """Work until `stop`: caches first, then the lease, then the workers; back in that order."""
         cache = Cache(self._options.namespaces)
-        recorder = Recorder(client, self._clock, self._identity)
-        reconciler = Reconciler(client, cache, now=self._clock.now, record=_Record(recorder))
+        recorder = Recorder(api, self._clock, self._identity)
+        reconciler = Reconciler(api, cache, now=self._clock.now, record=_Record(recorder))
         controller = Controller(
             reconciler.reconcile,
             monotonic=self._clock.monotonic,
@@ -127,7 +146,7 @@ class Manager:
             workers=self._options.workers,
         )
         reflectors = watches(
-            client, cache, enqueue=controller.enqueue, clock=self._clock, identity=self._identity
+            api, cache, enqueue=controller.enqueue, clock=self._clock, identity=self._identity
         )
         async with asyncio.TaskGroup() as group:
             background = [group.create_task(reflector.run()) for reflector in reflectors]
@@ -135,7 +154,7 @@ class Manager:
             if await self._unless_stopped(synced(reflectors)):
                 self._synced.set()
                 _log.info("Caches synced", count=len(cache))
-                if elector is None or await self._led(elector):
+                if candidate is None or await self._led(candidate):
                     work = group.create_task(controller.run())
                     await self._stop.wait()
                     controller.shut_down()
@@ -145,10 +164,10 @@ class Manager:
             for task in background:
                 task.cancel()
 
-    async def _led(self, elector: Elector) -> bool:
+    async def _led(self, candidate: Candidate) -> bool:
         """Whether this process has come to lead."""
-        elector.start()
-        return await self._unless_stopped(self._leads.wait())
+        candidate.start()
+        return await self._unless_stopped(self.leads.wait())
 
     async def _unless_stopped(self, awaitable: Coroutine[Any, Any, object]) -> bool:
         """Wait for something, but no longer than until SIGTERM; whether it came to be."""
@@ -166,6 +185,10 @@ class Manager:
         if self._stop.is_set():
             os._exit(128 + number)  # asked twice: somebody is in a hurry
         _log.info("Stopping", signal=signal.Signals(number).name)
+        self.stop()
+
+    def stop(self) -> None:
+        """Have the operator come to its end, in order."""
         self._stop.set()
 
     def _observe(self, call: Call) -> None:
