@@ -15,7 +15,10 @@ def test_each_test_in_the_table_exists() -> None:
         f"{file}::{name}"
         for file, name in named
         if not (TESTS / file).exists()
-        or (name and not re.search(rf"^(def |class )?{name}\b", (TESTS / file).read_text(), re.M))
+        or (
+            name
+            and not re.search(rf"^(def |class )?{name}\b", (TESTS / file).read_text(), re.MULTILINE)
+        )
     ]
     assert len(named) > 50
     assert missing == []
