@@ -56,7 +56,7 @@ def body_of(kind: str, name: str, label: str, *, gated: bool, held: bool) -> Jso
         case "pod":
             item["spec"] = {
                 "containers": [{"name": "task", "image": "none.invalid/x"}],
-                "nodeSelector": {"nowhere": "true"},
+                "schedulerName": "nobody",  # or else the scheduler tells of its failures
                 "schedulingGates": [{"name": "honest.example.org/gate"}] if gated else [],
             }
             item["status"] = {"phase": "Succeeded"}

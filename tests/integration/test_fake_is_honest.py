@@ -1,7 +1,7 @@
 """The same operations on the fake API server and on a real one: the same answers, versions, events.
 
-Needs OBSERVATORY_TEST_KUBECONFIG: a control plane without a scheduler or kubelet that would act on
-Pods by itself is enough, and one with them does no harm, as the Pods here are gated or unbindable.
+A control plane without a scheduler or kubelet that would act on Pods by itself is enough, and one
+with them does no harm, as the Pods here are gated or unbindable.
 """
 
 from __future__ import annotations
@@ -44,17 +44,15 @@ from tests.integration.operations import (
     operations,
     outcome,
 )
+from tests.support.cluster import Cluster
 
 pytestmark = pytest.mark.integration
 _numbers = itertools.count()
 
 
 @pytest.fixture(scope="module")
-def kubeconfig() -> str:
-    path = os.environ.get("OBSERVATORY_TEST_KUBECONFIG")
-    if not path:
-        pytest.skip("OBSERVATORY_TEST_KUBECONFIG names no cluster")
-    return path
+def kubeconfig(cluster: Cluster) -> str:
+    return cluster.kubeconfig
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -69,12 +70,72 @@ class Cluster:
         try:
             yield name
         finally:
-            self.kubectl("delete", "namespace", name, "--wait=false")
+            self.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
 
     @contextmanager
-    def operator(self, *flags: str, log: Path) -> Iterator[Operator]:
+    def denied(
+        self, namespace: str, resource: str, operation: str, *, reason: str = "Invalid"
+    ) -> Iterator[None]:
+        """While this lasts, a ValidatingAdmissionPolicy denies these writes in the namespace."""
+        api = "admissionregistration.k8s.io/v1"
+        name = f"deny-{namespace}"
+        version = {"apiGroups": ["*"], "apiVersions": ["*"]}
+        policy: JsonObject = {
+            "apiVersion": api,
+            "kind": "ValidatingAdmissionPolicy",
+            "metadata": {"name": name},
+            "spec": {
+                "matchConstraints": {
+                    "namespaceSelector": {
+                        "matchLabels": {"kubernetes.io/metadata.name": namespace}
+                    },
+                    # A ConfigMap tells when a policy begins and ends to be in force.
+                    "resourceRules": [
+                        {**version, "operations": [operation], "resources": [resource]},
+                        {**version, "operations": ["CREATE"], "resources": ["configmaps"]},
+                    ],
+                },
+                "validations": [
+                    {"expression": "false", "message": "not on a Friday", "reason": reason}
+                ],
+            },
+        }
+        binding = {**policy, "kind": "ValidatingAdmissionPolicyBinding"}
+        binding["spec"] = {"policyName": name, "validationActions": ["Deny"]}
+        probe = ("create", "configmap", "probe", "-n", namespace, "--dry-run=server")
+
+        def in_force() -> bool:
+            return "not on a Friday" in self.kubectl(*probe, check=False)
+
+        self.apply(policy)
+        self.apply(binding)
+        try:
+            eventually(in_force, bool)
+            yield
+        finally:
+            for obj in (binding, policy):
+                self.kubectl("delete", obj["kind"].lower(), name)
+            eventually(in_force, lambda denies: not denies)
+
+    def audited(self, user: str, since: datetime) -> list[JsonObject]:
+        """The requests of a user that came since then, in the order in which they were answered."""
+        assert self.audit_log is not None, "the cluster keeps no audit log"
+        moment = since.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        found = []
+        logs = sorted(self.audit_log.parent.glob("audit*.log"), key=lambda log: log.stat().st_mtime)
+        for log in logs:
+            with log.open() as lines:
+                # An API server that is killed leaves half a line.
+                mine = [
+                    line for line in lines if f'"username":"{user}"' in line and line[-2] == "}"
+                ]
+            found += [json.loads(line) for line in mine]
+        return [request for request in found if request["requestReceivedTimestamp"] >= moment]
+
+    @contextmanager
+    def operator(self, *flags: str, log: Path, kubeconfig: str | None = None) -> Iterator[Operator]:
         """A running operator, ended with SIGTERM unless the test has ended it."""
-        operator = Operator(self, flags, log)
+        operator = Operator(self, flags, log, kubeconfig)
         try:
             yield operator
         finally:
@@ -84,15 +145,17 @@ class Cluster:
 class Operator:
     """One operator process against a cluster."""
 
-    def __init__(self, cluster: Cluster, flags: tuple[str, ...], log: Path) -> None:
-        self._cluster = cluster
+    def __init__(
+        self, cluster: Cluster, flags: tuple[str, ...], log: Path, kubeconfig: str | None = None
+    ) -> None:
+        self._kubeconfig = kubeconfig or cluster.kubeconfig
         self._flags = flags
         self.log = log
         self.process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
         argv = [sys.executable, "-m", "observatory", "run", "--kubeconfig"]
-        argv += [self._cluster.kubeconfig, "--metrics-bind-address=0"]
+        argv += [self._kubeconfig, "--metrics-bind-address=0"]
         argv += ["--health-probe-bind-address=0", "--log-format=json", *self._flags]
         with self.log.open("ab") as log:
             return subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
@@ -145,6 +208,11 @@ def eventually(
             return seen
         assert time.monotonic() < deadline, f"not so after {seconds} s; last seen: {seen}"
         time.sleep(pause)
+
+
+def now() -> datetime:
+    """The time as the API server on this machine has it."""
+    return datetime.fromtimestamp(time.time(), UTC)
 
 
 def hack_cluster(*arguments: str) -> str:
