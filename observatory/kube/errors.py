@@ -24,6 +24,7 @@ again and decides from what is there; it never assumes that nothing was written.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,6 +41,8 @@ DEFAULT_RETRY_AFTER = 1.0
 # Three shapes of one fact: the server's own limit (413), etcd's request limit and gRPC's message
 # limit (both 500). Repeating the request can never help.
 _TOO_LARGE = ("etcdserver: request is too large", "trying to send message larger than max")
+# As policies and webhooks word it, in turn.
+_DENIED = re.compile("denied (the )?request")
 
 
 class KubeError(Exception):
@@ -92,6 +95,11 @@ class ApiError(KubeError):
         if not isinstance(causes, list):
             return frozenset()
         return frozenset(str(c.get("reason", "")) for c in causes if isinstance(c, dict))
+
+    @property
+    def denied_by_policy(self) -> bool:
+        """Whether an admission policy or webhook said no. Its author chose the status code."""
+        return bool(_DENIED.search(self.message))
 
 
 class BadRequest(ApiError):
@@ -158,6 +166,11 @@ class ServerError(ApiError):
         return "ResourceVersionTooLarge" in self.causes or (
             "Too large resource version" in self.message
         )
+
+    @property
+    def webhook_failed(self) -> bool:
+        """Whether an admission webhook could not be asked; the object was not stored."""
+        return "failed calling webhook" in self.message
 
 
 _BY_STATUS: Mapping[int, type[ApiError]] = {

@@ -25,8 +25,8 @@ from observatory.core.fit import fitted
 from observatory.core.model import Answers, Desired, Plan, PodRef, Program, Refused, Start
 from observatory.core.settle import retry_at, settle
 from observatory.kube.api import Api
-from observatory.kube.errors import Conflict, Forbidden, Invalid, KubeError, NotFound, TooLarge
-from observatory.runtime.podwriter import PodWriter, Wrote, refusal
+from observatory.kube.errors import ApiError, Conflict, KubeError, NotFound, TooLarge
+from observatory.runtime.podwriter import PodWriter, Wrote, refusal, refuses
 from observatory.runtime.revisions import Revisions
 
 
@@ -96,7 +96,9 @@ class Executor:
         """Store the revision of a run that begins. Where it is refused, the status says why."""
         try:
             await self._revisions.keep(desired, program, plan.draft.run)
-        except (Forbidden, Invalid, TooLarge) as error:
+        except ApiError as error:
+            if not refuses(error):
+                raise
             refused = refusal(error)
             reason = "InvalidRevision" if refused.permanent else refused.reason
             status = replace(before, message=f"{reason}: {refused.message}")

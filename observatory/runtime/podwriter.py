@@ -22,6 +22,7 @@ from observatory.kube.errors import (
     Forbidden,
     Invalid,
     NotFound,
+    ServerError,
     TooLarge,
 )
 
@@ -52,7 +53,9 @@ class PodWriter:
                 raise  # once it is gone, there can be a new one
             if not adoptable(found, desired, start.attempt):
                 return Refused(NAME_CONFLICT, name_conflict(start.pod_name))
-        except (BadRequest, Forbidden, Invalid, TooLarge) as error:
+        except ApiError as error:
+            if not refuses(error):
+                raise
             return refusal(error)
         return PodRef(start.pod_name, pod["metadata"]["uid"])
 
@@ -123,17 +126,32 @@ class PodWriter:
             self._wrote(desired.uid, PODS, int(version))
 
 
+def refuses(error: ApiError) -> bool:
+    """Whether the answer is about this very object, so that its user has to be told of it."""
+    if isinstance(error, ServerError):
+        return error.webhook_failed
+    return isinstance(error, BadRequest | Forbidden | Invalid | TooLarge)
+
+
 def refusal(error: ApiError) -> Refused:
-    """What it means that the API server did not take a Pod, and whether to ask again."""
+    """What it means that the API server did not take an object, and whether to ask again."""
+    if isinstance(error, ServerError):
+        return Refused("WebhookFailed", error.message)
     if isinstance(error, Forbidden):
-        if error.namespace_terminating:
-            return Refused("NamespaceTerminating", error.message)
-        if error.quota_exceeded:
-            return Refused("QuotaExceeded", error.message)
-        if "cannot create resource" in error.message:
-            return Refused("Forbidden", f"{error.message}; install the operator's RBAC rules")
+        return _forbidden(error)
+    if error.denied_by_policy:
         return Refused("AdmissionDenied", error.message)
     return Refused("InvalidPod", error.message, permanent=True)
+
+
+def _forbidden(error: Forbidden) -> Refused:
+    if error.namespace_terminating:
+        return Refused("NamespaceTerminating", error.message)
+    if error.quota_exceeded:
+        return Refused("QuotaExceeded", error.message)
+    if "cannot create resource" in error.message:
+        return Refused("Forbidden", f"{error.message}; install the operator's RBAC rules")
+    return Refused("AdmissionDenied", error.message)
 
 
 def _removal(pod: PodRef, path: tuple[str, str], index: int, item: object) -> list[JsonObject]:

@@ -45,6 +45,13 @@ def test_each_answer_has_its_kind(
     assert str(error) == f"no ({code} {reason})"
 
 
+@pytest.mark.parametrize("code", [400, 403, 422])
+@pytest.mark.parametrize("words", ["denied request: no", "denied the request without explanation"])
+def test_a_policys_denial_is_one_whatever_its_code(code: int, words: str) -> None:
+    assert errors.from_status(code, status(code, "Invalid", f"'p' {words}"), {}).denied_by_policy
+    assert not errors.from_status(code, status(code, "Invalid"), {}).denied_by_policy
+
+
 def test_without_an_answer_the_outcome_is_unknown() -> None:
     assert TransportError("reset").outcome_unknown
 

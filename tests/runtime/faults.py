@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from observatory.api.names import Resource
-from observatory.kube.errors import Forbidden, Invalid, ServerError, TooManyRequests, TransportError
+from observatory.kube.errors import (
+    BadRequest,
+    Forbidden,
+    Invalid,
+    ServerError,
+    TooManyRequests,
+    TransportError,
+)
 from tests.fakes.apiserver import Request
 
 CUT = TransportError("Connection lost")
@@ -17,6 +24,13 @@ QUOTA = Forbidden(
 DENIED = Forbidden(403, "Forbidden", 'pods "x" is forbidden: violates PodSecurity "restricted"')
 NO_RIGHT = Forbidden(403, "Forbidden", 'User "operator" cannot create resource "pods" in API group')
 REFUSED = Invalid(422, "Invalid", 'Pod "x" is invalid: spec.containers[0].image: Required value')
+POLICY = Invalid(
+    422, "Invalid", "pods \"x\" is forbidden: ValidatingAdmissionPolicy 'p' denied request: no"
+)
+WEBHOOK = BadRequest(400, "BadRequest", 'admission webhook "w.example.com" denied the request: no')
+NO_WEBHOOK = ServerError(
+    500, "InternalError", 'Internal error occurred: failed calling webhook "w.example.com": refused'
+)
 WRITES = {"create", "update", "patch", "delete"}
 
 

@@ -11,10 +11,22 @@ from observatory.api.types import JsonObject
 from observatory.core.desired import desire
 from observatory.core.model import Observed, PodRef, Refused, Start
 from observatory.core.plan import plan
-from observatory.kube.errors import AlreadyExists, BadRequest, Forbidden, KubeError, TooLarge
+from observatory.kube.errors import AlreadyExists, ApiError, BadRequest, KubeError, TooLarge
 from observatory.runtime.podwriter import PodWriter, refusal
 from tests.fakes.rules import terminating
-from tests.runtime.faults import BROKEN, BUSY, CUT, DENIED, NO_RIGHT, QUOTA, REFUSED, failing
+from tests.runtime.faults import (
+    BROKEN,
+    BUSY,
+    CUT,
+    DENIED,
+    NO_RIGHT,
+    NO_WEBHOOK,
+    POLICY,
+    QUOTA,
+    REFUSED,
+    WEBHOOK,
+    failing,
+)
 from tests.runtime.world import NAMESPACE, World, observatory, task
 
 FOREIGN = {"name": "kueue.x-k8s.io/admission"}
@@ -118,6 +130,9 @@ def test_what_says_nothing_about_the_pod_is_no_refusal(error: KubeError) -> None
     [
         (QUOTA, "QuotaExceeded", False),
         (DENIED, "AdmissionDenied", False),
+        (POLICY, "AdmissionDenied", False),
+        (WEBHOOK, "AdmissionDenied", False),
+        (NO_WEBHOOK, "WebhookFailed", False),
         (NO_RIGHT, "Forbidden", False),
         (terminating(PODS, Key("x", "y")), "NamespaceTerminating", False),
         (REFUSED, "InvalidPod", True),
@@ -125,9 +140,13 @@ def test_what_says_nothing_about_the_pod_is_no_refusal(error: KubeError) -> None
         (TooLarge(413, "RequestEntityTooLarge", "no"), "InvalidPod", True),
     ],
 )
-def test_what_a_refusal_means(error: Forbidden, reason: str, *, permanent: bool) -> None:
-    refused = refusal(error)
+def test_what_a_refusal_means(error: ApiError, reason: str, *, permanent: bool) -> None:
+    desk = Desk()
+    desk.world.server.before = failing(error, "create", PODS)
 
+    refused = desk.begin()
+
+    assert isinstance(refused, Refused)
     assert (refused.reason, refused.permanent) == (reason, permanent)
     assert error.message in refused.message
 
