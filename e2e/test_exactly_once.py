@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
+from operator import ne
 from pathlib import Path
 
 import pytest
@@ -90,13 +92,13 @@ def sight(cluster: Cluster, namespace: str, name: str) -> tuple[object, ...]:
 def test_kill_ten_times(cluster: Cluster, namespace: str, operator: Operator, folder: Path) -> None:
     cluster.apply(workflow(namespace, "killed"))
     seen: tuple[object, ...] = ()
+
+    def look() -> tuple[object, ...]:
+        return sight(cluster, namespace, "killed")
+
     for _ in range(10):
         # Kill it right after each change: between any two writes, sooner or later.
-        seen = eventually(
-            lambda: sight(cluster, namespace, "killed"),
-            lambda now, old=seen: now != old,
-            pause=0.02,
-        )
+        seen = eventually(look, partial(ne, seen), pause=0.02)
         operator.kill()
         operator.restart()
 
