@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
+from observatory.api.names import LABEL_LENGTH
+from observatory.api.openapi import DNS_LABEL
 from observatory.machinery.lease import Durations
 from observatory.runtime.health import Endpoints
 from observatory.runtime.options import Options
@@ -97,12 +100,14 @@ def _add_election(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--lease-name",
+        type=_name,
         default="observatory-operator",
         metavar="NAME",
         help="the Lease (default: %(default)s)",
     )
     group.add_argument(
         "--lease-namespace",
+        type=_name,
         metavar="NAME",
         help="its namespace (default: that of the Pod or of the context)",
     )
@@ -195,7 +200,15 @@ def _names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     if not all(names):
         raise argparse.ArgumentTypeError(f'invalid value "{text}": a namespace is empty')
-    return names
+    return [_name(name) for name in names]
+
+
+def _name(text: str) -> str:
+    # No object can have another name: the operator would wait for it without end.
+    if not re.fullmatch(DNS_LABEL, text) or len(text) > LABEL_LENGTH:
+        message = f'invalid value "{text}": must be a name of up to 63 of a-z, 0-9 and "-"'
+        raise argparse.ArgumentTypeError(message)
+    return text
 
 
 def _workers(text: str) -> int:

@@ -58,12 +58,12 @@ def test_validate_starts_without_the_machinery_of_the_operator() -> None:
         "except SystemExit: pass\n"
         "print(sorted({'aiohttp', 'kubernetes', 'structlog', 'asyncio'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("[]\n")
 
 
 def test_a_reader_that_closes_early_gets_no_traceback() -> None:
     python = f"{sys.executable} -m observatory"
     command = f"{python} validate --output json $(yes nope | head -n 5000) | head -n 1"
-    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=True)  # noqa: S603
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("{\n", "")

@@ -92,7 +92,7 @@ def test_json_and_standard_input_are_read() -> None:
         "spec": {"tasks": []},
     }
     command = [sys.executable, "-m", "observatory", "validate", "-"]
-    done = subprocess.run(command, input=json.dumps(obj).encode(), capture_output=True, check=False)  # noqa: S603
+    done = subprocess.run(command, input=json.dumps(obj).encode(), capture_output=True, check=False)
     assert done.returncode == 1
     assert done.stdout.decode() == (
         "-: Observatory x: 1 error\n  spec.tasks: Required value: must have at least 1 item\n"

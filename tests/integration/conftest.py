@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.account import Account, make_account, remove_accounts
 from tests.integration.workflows import Runs, install_wishes
 from tests.support.cluster import Cluster, Operator, made_cluster
 
@@ -44,3 +45,10 @@ def runs(cluster: Cluster, namespace: str, operator: Operator) -> Runs:
     """The Observatories of the test's namespace, with an operator at work."""
     assert operator.process.poll() is None
     return Runs(cluster, namespace)
+
+
+@pytest.fixture
+def account(cluster: Cluster, namespace: str, tmp_path: Path) -> Iterator[Account]:
+    """Somebody with the operator's rights in the test's namespace, and no others."""
+    yield make_account(cluster, namespace, tmp_path)
+    remove_accounts(cluster, namespace)

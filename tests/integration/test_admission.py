@@ -274,12 +274,6 @@ def test_a_terminating_namespace_gets_no_new_pods_and_ends(runs: Runs, operator:
 # --- RBAC -------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def account(cluster: Cluster, namespace: str, tmp_path: Path) -> Iterator[Account]:
-    yield make_account(cluster, namespace, tmp_path)
-    remove_accounts(cluster, namespace)
-
-
 def role(name: str) -> JsonObject:
     loaded: JsonObject = yaml.safe_load((ROOT / "manifests" / "rbac" / name).read_text())
     return loaded

@@ -188,10 +188,11 @@ class Operator:
             self.process.wait()
             raise AssertionError(f"SIGTERM did not end it:\n{self.log.read_text()}") from None
 
-    def lines(self) -> list[JsonObject]:
-        """What it logged so far."""
+    def lines(self, msg: str = "") -> list[JsonObject]:
+        """What it logged so far, or what of it has this message."""
         text = self.log.read_text()
-        return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+        whole = [line for line in text.splitlines() if line.startswith("{") and line[-1] == "}"]
+        return [line for line in map(json.loads, whole) if msg in {"", line["msg"]}]
 
 
 def eventually(
