@@ -100,7 +100,7 @@ def _add_election(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--lease-name",
-        type=_name,
+        type=_lease_name,
         default="observatory-operator",
         metavar="NAME",
         help="the Lease (default: %(default)s)",
@@ -208,6 +208,13 @@ def _name(text: str) -> str:
     if not re.fullmatch(DNS_LABEL, text) or len(text) > LABEL_LENGTH:
         message = f'invalid value "{text}": must be a name of up to 63 of a-z, 0-9 and "-"'
         raise argparse.ArgumentTypeError(message)
+    return text
+
+
+def _lease_name(text: str) -> str:
+    # Labels with dots between them.
+    for label in text.split("."):
+        _name(label)
     return text
 
 
