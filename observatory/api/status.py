@@ -7,11 +7,13 @@ nothing that another writer puts there may break more than this one object: `fro
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from observatory.api.conditions import Condition
+from observatory.api.openapi import DNS_LABEL
 from observatory.api.times import format_time, parse_time
 from observatory.api.types import JsonObject
 
@@ -238,11 +240,17 @@ class Status:
 
     def _check(self) -> None:
         """Refuse what the schema lets pass and nothing here could work with."""
+        if not _is_count(self.run):
+            raise StatusError("status.run: Invalid value: must be a number of runs")
+        if self.revision is not None and not _is_name(self.revision):
+            raise StatusError("status.revision: Invalid value: must be the name of a revision")
         if self.run > 0 and self.start_time is None:
             raise StatusError("status.startTime: Required value: a run has begun")
         for index, task in enumerate(self.tasks):
             if task.phase is TaskPhase.RUNNING and not (task.pod_name and task.pod_uid):
                 raise StatusError(f"status.tasks[{index}]: Required value: podName and podUID")
+            if task.pod_name is not None and not _is_name(task.pod_name):
+                raise StatusError(f"status.tasks[{index}].podName: Invalid value: no Pod's name")
 
     def to_wire(self) -> JsonObject:
         """The status as JSON, without what is unknown."""
@@ -265,6 +273,15 @@ class Status:
             status["tasks"] = [task.to_wire() for task in self.tasks]
         status["conditions"] = [condition.to_wire() for condition in self.conditions]
         return status
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and value >= 0
+
+
+def _is_name(value: object) -> bool:
+    # Names become paths of requests: these can't lead anywhere else.
+    return isinstance(value, str) and bool(re.fullmatch(DNS_LABEL, value))
 
 
 def _time(text: str | None) -> datetime | None:

@@ -182,7 +182,7 @@ class Reconciler:
     async def _live_uid(self, key: Key) -> str | None:
         try:
             observatory = await self._api.get(OBSERVATORIES, key)
-        except NotFound:
+        except (NotFound, ValueError):  # labels and owner references can name what no object can
             return None
         uid: str = observatory["metadata"]["uid"]
         return uid

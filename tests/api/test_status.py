@@ -91,6 +91,12 @@ def test_what_is_unknown_is_not_written() -> None:
         {"run": 1},
         {"tasks": [{"name": "a", "phase": "Running", "attempt": 1, "podName": "p"}]},
         {"tasks": [{"name": "a", "phase": "Running", "attempt": 1, "podUID": "u"}]},
+        {"tasks": [{"name": "a", "podName": "../b"}]},
+        {"tasks": [{"name": "a", "podName": 5}]},
+        {"revision": "../../x"},
+        {"revision": 5},
+        {"run": "one"},
+        {"run": -1},
     ],
     ids=str,
 )

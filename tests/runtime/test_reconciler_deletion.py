@@ -76,6 +76,19 @@ def test_a_gated_pod_of_a_deleted_observatory_is_deleted_without_the_garbage_col
     assert world.pods() == []
 
 
+def test_a_pod_of_an_owner_whose_name_nothing_can_have_is_let_go() -> None:
+    world = world_of(task("a"))
+    world.server.before = failing(CUT, "update", OBSERVATORIES)
+    world.round("night")
+    world.server.delete_now(OBSERVATORIES, KEY)
+    world.server.before = failing(ValueError("the name is empty"), "get", OBSERVATORIES)
+
+    world.step("night")
+    world.step("night")
+
+    assert world.pods() == []
+
+
 def test_a_cache_that_does_not_know_the_observatory_yet_sweeps_nothing() -> None:
     world = world_of(task("a"))
     world.server.before = failing(CUT, "update", OBSERVATORIES)
