@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from tests.integration.account import WRITES, Account
 from tests.integration.workflows import (
     FINALIZER,
     GATE,
@@ -14,7 +17,7 @@ from tests.integration.workflows import (
     observatory,
     task,
 )
-from tests.support.cluster import LABELS, Cluster, JsonObject, Operator, eventually
+from tests.support.cluster import LABELS, Cluster, JsonObject, Operator, eventually, now, stamp
 
 pytestmark = pytest.mark.integration
 
@@ -43,6 +46,34 @@ def test_a_run_succeeds_in_the_order_of_its_dependencies(runs: Runs, shape: str)
     for name, needs in tasks.items():
         begun = by_task[name]["status"]["startTime"]
         assert all(ended(by_task[need]) <= begun for need in needs)
+
+
+def test_a_run_costs_few_writes_and_none_once_it_has_ended(
+    cluster: Cluster, namespace: str, account: Account, tmp_path: Path
+) -> None:
+    runs, begun, log = Runs(cluster, namespace), now(), tmp_path / "log"
+    flags = ("--namespace", namespace)
+    with cluster.operator(*flags, log=log, kubeconfig=str(account.kubeconfig)) as operator:
+        runs.apply("thrifty", task("a"), task("b", "a"), task("c", "b"))
+        runs.end("thrifty")
+        eventually(runs.tracked, lambda tracked: not tracked)
+        quiet = now()
+        assert operator.stop() == 0
+        operator.restart()
+        runs.apply("other", task("a"))
+        runs.end("other")
+        runs.merge("thrifty", {"metadata": {"labels": {"touched": "yes"}}})
+        runs.merge("other", {"spec": {"suspend": True}})
+        eventually(lambda: runs.status("other"), lambda status: status["observedGeneration"] == 2)
+    writes = [
+        each
+        for each in cluster.audited(account.user, begun)
+        if each["verb"] in WRITES
+        and each["objectRef"]["resource"] != "events"
+        and each["objectRef"]["name"].startswith("thrifty")
+    ]
+    assert len(writes) <= 4 * 3 + 5
+    assert [each for each in writes if each["requestReceivedTimestamp"] > stamp(quiet)] == []
 
 
 def ended(pod: JsonObject) -> str:

@@ -120,7 +120,7 @@ class Cluster:
     def audited(self, user: str, since: datetime) -> list[JsonObject]:
         """The requests of a user that came since then, in the order in which they were answered."""
         assert self.audit_log is not None, "the cluster keeps no audit log"
-        moment = since.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        moment = stamp(since)
         found = []
         logs = sorted(self.audit_log.parent.glob("audit*.log"), key=lambda log: log.stat().st_mtime)
         for log in logs:
@@ -214,6 +214,11 @@ def eventually(
 def now() -> datetime:
     """The time as the API server on this machine has it."""
     return datetime.fromtimestamp(time.time(), UTC)
+
+
+def stamp(moment: datetime) -> str:
+    """A time as audit logs write it; these texts are in the order of their times."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def hack_cluster(*arguments: str) -> str:
