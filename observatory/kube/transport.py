@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
+import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -113,7 +115,19 @@ def translated() -> Iterator[None]:
 
 
 def _text(error: BaseException) -> str:
+    if isinstance(error, aiohttp.ClientConnectorError):
+        # aiohttp's own text has the address of an SSLContext where the cause should be.
+        cause = getattr(error, "certificate_error", None) or error.os_error
+        return f"cannot connect to {error.host}:{error.port}: {_cause(cause)}"
     return " ".join(str(error).split())
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate verify failed: {error.verify_message}"
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError | socket.gaierror):
+        return os.strerror(error.errno) if error.errno else str(error)
+    return " ".join(str(getattr(error, "strerror", None) or error).split())
 
 
 class _WriteNotAnswered(aiohttp.ClientError):

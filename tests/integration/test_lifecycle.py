@@ -442,6 +442,7 @@ def test_what_is_invalid_says_why_and_runs_once_it_is_mended(runs: Runs, mistake
     assert valid["message"].startswith(text)
     assert text in last_line(runs.kubectl("get", "observatory", "mistaken"))
     assert text in eventually(lambda: runs.events("Invalid"), bool)[0]["note"]
+    assert "Warning Invalid" in " ".join(runs.kubectl("describe", "obsy", "mistaken").split())
     assert runs.pods() == {}
 
     runs.cluster.apply({**made, "spec": {"tasks": [task("a"), task("b", "a")]}})

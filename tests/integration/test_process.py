@@ -10,7 +10,7 @@ import socket
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -20,6 +20,7 @@ import pytest
 
 from tests.integration.account import WRITES, Account, make_account
 from tests.integration.workflows import Runs, task
+from tests.kube.certificates import Authority
 from tests.support.cluster import (
     LABELS,
     Cluster,
@@ -395,15 +396,42 @@ def test_an_api_server_that_dies_and_comes_back_is_no_reason_to_end(
             hack_cluster(*healed)
 
 
-def test_an_api_server_that_is_somebody_else_is_told(cluster: Cluster, tmp_path: Path) -> None:
-    arguments = ("config", "view", "--minify", "--raw", "-o", "json")
-    config = json.loads(cluster.kubectl(*arguments))
+def unreachable(config: JsonObject, _: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{port}"
+
+
+def wrong_authority(config: JsonObject, folder: Path) -> None:
+    cluster = config["clusters"][0]["cluster"]
+    cluster.pop("certificate-authority-data", None)
+    cluster["certificate-authority"] = str(Authority(folder).ca)
+
+
+def wrong_token(config: JsonObject, _: Path) -> None:
+    config["users"][0]["user"] = {"token": "nobodys"}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "text"),
+    [
+        (unreachable, ": Connection refused"),
+        (wrong_authority, "certificate verify failed"),
+        (wrong_token, "renew the credentials"),
+    ],
+)
+def test_why_the_api_server_cannot_be_read_is_told(
+    cluster: Cluster, tmp_path: Path, spoil: Callable[[JsonObject, Path], None], text: str
+) -> None:
+    arguments = ("config", "view", "--minify", "--raw", "-o", "json")
+    config = json.loads(cluster.kubectl(*arguments))
+    spoil(config, tmp_path)
     kubeconfig = tmp_path / "kubeconfig"
     kubeconfig.write_text(json.dumps(config))
-    with cluster.operator(log=tmp_path / "log", kubeconfig=str(kubeconfig)) as operator:
-        line = said(operator, "Watch failed")
-        assert str(port) in line["error"]
+    flags = ("--health-probe-bind-address=127.0.0.1:0",)
+    with cluster.operator(*flags, log=tmp_path / "log", kubeconfig=str(kubeconfig)) as operator:
+        lines = eventually(lambda: operator.lines("Watch failed"), lambda seen: len(seen) > 1)
+        assert all(text in line["error"] for line in lines)
+        assert fetched(f"http://{address(operator, 'probes')}/readyz")[0] == 500
         assert operator.stop() == 0
+    assert len(operator.lines("Watch failed")) == 2, "one for each of the two caches"
