@@ -77,6 +77,14 @@ class Cache:
         scopes = self.scopes.values()
         return sum(len(scope.observatories) + len(scope.pods) for scope in scopes)
 
+    def keys(self) -> set[Key]:
+        """The keys of all Observatories that are cached, and of all that cached Pods name."""
+        found: set[Key] = set()
+        for scope in self.scopes.values():
+            found.update(_identify_observatory(item).key for item in scope.observatories.values())
+            found.update(map(owner_key, scope.pods.values()))
+        return found
+
     def scope(self, namespace: str) -> Scope:
         """The scope that sees a namespace.
 

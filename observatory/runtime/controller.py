@@ -66,23 +66,33 @@ class Controller:
         self._workers = asyncio.Semaphore(workers)
         self._sequence = 0
         self._counted_adds = 0
+        self._running = False
         self._show(workers)
 
     def enqueue(self, keys: Iterable[Key], *, initial: bool = False) -> None:
-        """Have these keys reconciled soon. Those of an initial list yield to what happens now."""
+        """Have these keys reconciled soon. Those of an initial list yield to what happens now.
+
+        Before `run` there is nobody to work them off: a standby would only collect them.
+        """
+        if not self._running:
+            return
         now, priority = self._monotonic(), Priority.LOW if initial else Priority.NORMAL
         for key in keys:
             self._queue.add(key, now, priority=priority)
         self._wake.set()
 
-    async def run(self) -> None:
-        """Work until `shut_down` was called and every key in hand is done.
+    async def run(self, initial: Iterable[Key]) -> None:
+        """Work, beginning with these keys, until `shut_down`; then end those in hand.
 
         Raises:
             ExceptionGroup: Of LeaseLost: another process leads, this one must end at once.
         """
+        self._running = True
+        self.enqueue(initial, initial=True)
         async with asyncio.TaskGroup() as group:
             while True:
+                # Also when there is always more to do, watches and probes get their turn.
+                await asyncio.sleep(0)
                 await self._workers.acquire()
                 taken = await self._next()
                 if taken is None:

@@ -13,6 +13,7 @@ import signal
 import socket
 from collections.abc import Coroutine
 from typing import Any, Protocol
+from uuid import uuid4  # noqa: TID251 -- for the one name that must not be derived
 
 from observatory import __version__
 from observatory.api.names import Key
@@ -78,7 +79,8 @@ class Manager:
         self._options = options
         self._cluster = cluster
         self._clock = clock
-        self._identity = f"{socket.gethostname()}_{os.getpid()}"
+        # As with client-go, no two processes have the same: in containers the PID is always 1.
+        self.identity = f"{socket.gethostname()}_{uuid4()}"
         self._metrics = Metrics()
         self._stop = asyncio.Event()
         self._synced = asyncio.Event()
@@ -114,7 +116,7 @@ class Manager:
         elector = Elector(
             self._cluster,
             Key(namespace, self._options.lease_name),
-            self._identity,
+            self.identity,
             self._options.durations,
             self._clock,
             on_started=lead,
@@ -137,7 +139,7 @@ class Manager:
     async def work(self, api: Api, candidate: Candidate | None) -> None:
         """Work until `stop`: caches first, then the lease, then the workers; back in that order."""
         cache = Cache(self._options.namespaces)
-        recorder = Recorder(api, self._clock, self._identity)
+        recorder = Recorder(api, self._clock, self.identity)
         reconciler = Reconciler(api, cache, now=self._clock.now, record=_Record(recorder))
         controller = Controller(
             reconciler.reconcile,
@@ -146,7 +148,7 @@ class Manager:
             workers=self._options.workers,
         )
         reflectors = watches(
-            api, cache, enqueue=controller.enqueue, clock=self._clock, identity=self._identity
+            api, cache, enqueue=controller.enqueue, clock=self._clock, identity=self.identity
         )
         async with asyncio.TaskGroup() as group:
             background = [group.create_task(reflector.run()) for reflector in reflectors]
@@ -155,7 +157,7 @@ class Manager:
                 self._synced.set()
                 _log.info("Caches synced", count=len(cache))
                 if candidate is None or await self._led(candidate):
-                    work = group.create_task(controller.run())
+                    work = group.create_task(controller.run(cache.keys()))
                     await self._stop.wait()
                     controller.shut_down()
                     await asyncio.wait({work}, timeout=GRACE_SECONDS)
@@ -210,12 +212,12 @@ class _Record:
     def __call__(self, observatory: JsonObject, event: Event) -> None:
         metadata = observatory["metadata"]
         tell = _log.warning if event.warning else _log.info
+        # The note may quote a container's output, which is not for everybody who reads this log.
         tell(
             "Recorded Event",
             namespace=metadata["namespace"],
             name=metadata["name"],
             reason=event.reason,
-            note=event.note,
         )
         kind = "Warning" if event.warning else "Normal"
         self._recorder.record(observatory, kind, event.reason, event.action, event.note)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import pytest
 from structlog.testing import capture_logs
@@ -36,13 +36,14 @@ class Bench:
         self.seen.append(key)
         return await self._step(key)
 
-    def work(self, *keys: Key) -> None:
+    def work(self, *keys: Key, initial: Iterable[Key] = ()) -> None:
         """Work these keys off, and whatever is due by then."""
 
         async def all_of_it() -> None:
+            running = asyncio.create_task(self.controller.run(initial))
+            await asyncio.sleep(0)
             self.controller.enqueue(keys)
-            running = asyncio.create_task(self.controller.run())
-            for _ in range(50):
+            for _ in range(80):
                 await asyncio.sleep(0)
             self.controller.shut_down()
             await running
@@ -69,8 +70,7 @@ def delay_after(answer: Result | Exception) -> float | None:
     due: list[float] = []
 
     async def first_only() -> None:
-        bench.controller.enqueue([A])
-        running = asyncio.create_task(bench.controller.run())
+        running = asyncio.create_task(bench.controller.run([A]))
         for _ in range(50):
             await asyncio.sleep(0)
         deadline = bench.controller._queue.next_deadline()
@@ -201,11 +201,30 @@ def test_a_key_that_changes_while_it_is_worked_on_comes_back_once_it_is_done() -
 
 def test_what_happens_now_goes_before_the_initial_list() -> None:
     bench = Bench(answering(Result()))
-    bench.controller.enqueue([A], initial=True)
+
+    bench.work(B, initial=[A])
+
+    assert bench.seen == [B, A]
+
+
+def test_a_standby_collects_no_keys() -> None:
+    bench = Bench(answering(Result()))
+    bench.controller.enqueue([A])
 
     bench.work(B)
 
-    assert bench.seen == [B, A]
+    assert bench.seen == [B]
+
+
+def test_endless_work_leaves_others_their_turn() -> None:
+    async def again(key: Key) -> Result:
+        bench.controller.enqueue([key])
+        return Result()
+
+    bench = Bench(again)
+    bench.work(A)  # ends, since whoever tells it to stop gets a turn
+
+    assert len(bench.seen) > 1
 
 
 def test_told_to_stop_it_finishes_what_is_in_hand_and_begins_nothing() -> None:

@@ -128,6 +128,10 @@ def test_a_standby_fills_its_caches_and_writes_nothing_until_it_leads() -> None:
     play(made, made.work(api, candidate), scene())
 
 
+def test_two_processes_never_stand_for_election_under_one_name() -> None:
+    assert manager().identity != manager().identity
+
+
 def test_a_standby_that_is_told_to_stop_never_starts_its_workers() -> None:
     made, api, candidate = manager(), server(), Candidate()
 
