@@ -10,15 +10,13 @@ import socket
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import datetime, timedelta
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.integration.account import WRITES, Account, make_account
+from tests.integration.account import Account, make_account, remove_accounts
 from tests.integration.workflows import Runs, task
 from tests.kube.certificates import Authority
 from tests.support.cluster import (
@@ -34,23 +32,10 @@ from tests.support.cluster import (
 
 pytestmark = pytest.mark.integration
 
-LEASE_SECONDS = 4
-QUICK_LEASE = (
-    "--leader-elect",
-    f"--lease-duration={LEASE_SECONDS}",
-    "--lease-renew-deadline=3",
-    "--lease-retry-period=1",
-)
-
-
-def said(operator: Operator, msg: str, *, seconds: float = 60) -> JsonObject:
-    """The first line with that message, once it is there."""
-    return eventually(lambda: operator.lines(msg), bool, seconds=seconds)[0]
-
 
 def address(operator: Operator, what: str) -> str:
     """Where metrics or probes are served, as host and port."""
-    host, port = said(operator, f"Started serving {what}")["address"]
+    host, port = operator.said(f"Started serving {what}")["address"]
     return f"{host}:{port}"
 
 
@@ -70,7 +55,7 @@ SERVING = ("--metrics-bind-address=127.0.0.1:0", "--health-probe-bind-address=12
 def test_probes_and_metrics_are_served_under_known_names(
     cluster: Cluster, namespace: str, tmp_path: Path
 ) -> None:
-    flags = ("--namespace", namespace, *SERVING, *QUICK_LEASE, "--lease-namespace", namespace)
+    flags = ("--namespace", namespace, *SERVING, "--leader-elect", "--lease-namespace", namespace)
     with cluster.operator(*flags, log=tmp_path / "log") as operator:
         probes = f"http://{address(operator, 'probes')}"
         page = f"http://{address(operator, 'metrics')}/metrics"
@@ -114,7 +99,7 @@ def test_metrics_are_served_over_tls(
 
 
 def test_zero_turns_servers_off(operator: Operator) -> None:
-    said(operator, "Caches synced")
+    operator.said("Caches synced")
     assert not operator.lines("Started serving metrics")
     assert not operator.lines("Started serving probes")
 
@@ -195,131 +180,6 @@ def test_a_rotated_token_is_picked_up(
     assert not operator.lines("Reconcile failed")
 
 
-# --- the lease --------------------------------------------------------------------------------
-
-
-class Replicas:
-    """Two operators that stand for election, each under a name of its own."""
-
-    def __init__(self, cluster: Cluster, namespace: str, folder: Path) -> None:
-        self.runs = Runs(cluster, namespace)
-        self.cluster = cluster
-        self.accounts = {
-            name: make_account(cluster, namespace, folder, name=name)
-            for name in ("first", "second")
-        }
-        self._folder = folder
-
-    @contextmanager
-    def started(self, name: str) -> Iterator[Operator]:
-        namespace = self.runs.namespace
-        flags = ("--namespace", namespace, *QUICK_LEASE)  # the lease's is that of the context
-        kubeconfig = str(self.accounts[name].kubeconfig)
-        log = self._folder / f"{name}.log"
-        with self.cluster.operator(*flags, log=log, kubeconfig=kubeconfig) as operator:
-            said(operator, "Caches synced")
-            yield operator
-
-    def leads(self, operator: Operator, seconds: float) -> None:
-        """Return once this operator leads."""
-        said(operator, "Acquired Lease", seconds=seconds)
-        holder = self.lease()["holderIdentity"]
-        assert holder.endswith(f"_{operator.process.pid}")
-
-    def lease(self) -> JsonObject:
-        spec: JsonObject = self.runs.cluster.get(
-            "lease", "observatory-operator", "-n", self.runs.namespace
-        )["spec"]
-        return spec
-
-    def writes(self, name: str, since: datetime) -> list[tuple[str, str]]:
-        """What an operator has written since then."""
-        requests = self.cluster.audited(self.accounts[name].user, since)
-        return [(each["verb"], each["requestURI"]) for each in requests if each["verb"] in WRITES]
-
-
-@pytest.fixture
-def replicas(cluster: Cluster, namespace: str, tmp_path: Path) -> Iterator[Replicas]:
-    yield Replicas(cluster, namespace, tmp_path)
-    remove_all(cluster, namespace)
-
-
-def remove_all(cluster: Cluster, namespace: str) -> None:
-    names = cluster.kubectl("get", "clusterrole", "-o", "name").split()
-    mine = [name for name in names if f"/{namespace}-" in name]
-    cluster.kubectl("delete", *mine)
-
-
-def test_a_leader_that_is_told_to_end_hands_over_at_once(replicas: Replicas) -> None:
-    begun, runs = now(), replicas.runs
-    with replicas.started("first") as first:
-        replicas.leads(first, seconds=10)
-        with replicas.started("second") as second:
-            runs.apply("handed-over", task("a", hold=True), task("b", "a"))
-            runs.running("handed-over", "a")
-            said(second, "Saw new leader")
-            assert replicas.writes("second", begun) == []
-
-            told = now()
-            assert first.stop() == 0
-            ended = now()
-            said(first, "Released Lease")
-            replicas.leads(second, seconds=LEASE_SECONDS)
-            assert now() - told < timedelta(seconds=LEASE_SECONDS)
-
-            runs.let_go("a")
-            assert runs.end("handed-over")["phase"] == "Succeeded"
-            assert replicas.writes("first", ended) == []
-        assert second.process.returncode == 0
-    assert replicas.lease()["holderIdentity"] == ""
-
-
-def test_a_leader_that_is_killed_is_followed_once_its_lease_has_run_out(
-    replicas: Replicas,
-) -> None:
-    runs = replicas.runs
-    with replicas.started("first") as first:
-        replicas.leads(first, seconds=10)
-        with replicas.started("second") as second:
-            runs.apply("inherited", task("a", hold=True), task("b", "a"))
-            runs.running("inherited", "a")
-            said(second, "Saw new leader")
-            first.kill()
-            killed = now()
-            # It may have renewed just then; a candidate looks every 1 to 2.2 retry periods.
-            replicas.leads(second, seconds=LEASE_SECONDS + 2.2 + 1)
-            writes = replicas.writes("second", killed)
-            assert writes[0][1].partition("?")[0].endswith("/leases/observatory-operator")
-            runs.let_go("a")
-            assert runs.end("inherited")["phase"] == "Succeeded"
-            assert replicas.lease()["leaseTransitions"] == 1
-
-
-def test_a_leader_that_wakes_up_after_its_lease_ends_without_a_write(replicas: Replicas) -> None:
-    runs = replicas.runs
-    with replicas.started("first") as first:
-        replicas.leads(first, seconds=10)
-        with replicas.started("second") as second:
-            runs.apply("old", task("a", hold=True), task("b", "a"))
-            runs.running("old", "a")
-            first.pause()
-            paused = now()
-            replicas.leads(second, seconds=LEASE_SECONDS + 3.2)
-            # Work that the sleeper finds when it wakes.
-            runs.apply("new", task("a", hold=True), task("b", gate=True))
-            runs.running("new", "a")
-            over = paused + timedelta(seconds=2 * LEASE_SECONDS)
-            eventually(now, lambda moment: moment > over)
-            runs.let_go("a")
-            first.go_on()
-
-            assert first.process.wait(timeout=10) == 1
-            assert replicas.writes("first", paused) == []
-            assert runs.end("old")["phase"] == "Succeeded"
-            runs.ungate(runs.pod("new", "b")["metadata"]["name"])
-            assert runs.end("new")["phase"] == "Succeeded"
-
-
 # --- the API server ---------------------------------------------------------------------------
 
 
@@ -354,7 +214,7 @@ def test_without_the_crd_it_waits_and_says_so_once(
             assert fetched(f"{probes}/readyz") == (200, "ok")
     finally:
         install(cluster)
-        remove_all(cluster, namespace)
+        remove_accounts(cluster, namespace)
 
 
 def kill_apiserver(folder: Path) -> None:
@@ -383,9 +243,9 @@ def test_an_api_server_that_dies_and_comes_back_is_no_reason_to_end(
         flags = ("--namespace", late)
         try:
             with cluster.operator(*flags, log=tmp_path / "late.log") as second:
-                line = said(second, "Watch failed")
+                line = second.said("Watch failed")
                 assert "cannot list or watch" in line["error"]
-                said(operator, "Watch failed")
+                operator.said("Watch failed")
                 hack_cluster(*healed)
                 runs.let_go("a")
                 Runs(cluster, late).apply("late", task("a"))

@@ -194,6 +194,10 @@ class Operator:
         whole = [line for line in text.splitlines() if line.startswith("{") and line[-1] == "}"]
         return [line for line in map(json.loads, whole) if msg in {"", line["msg"]}]
 
+    def said(self, msg: str, *, seconds: float = 60) -> JsonObject:
+        """The first line with that message, once it is there."""
+        return eventually(lambda: self.lines(msg), bool, seconds=seconds)[0]
+
 
 def eventually(
     look: Callable[[], T], accept: Callable[[T], object], *, seconds: float = 60, pause: float = 0.2
