@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect
 from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -17,6 +18,10 @@ from enum import StrEnum
 
 VALUE_LENGTH = 120
 """Longer values are cut in messages."""
+_WORD_LENGTH = 64
+"""Longer words get no suggestion: comparing takes time, and they are no names anyway."""
+_NEIGHBOURS = 10
+"""So many candidates are compared on each side of a word, in each of two orders."""
 _WIDEST_INTEGER = 128
 """Bits. Python refuses to print integers of thousands of digits, and nobody could read them."""
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]{1,63}\Z")
@@ -131,11 +136,32 @@ def _count(things: Sized, noun: str) -> str:
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:
-    """A hint with the candidate that is most like the word, or nothing."""
-    if len(word) > VALUE_LENGTH:
+    """A hint with the candidate that is most like the word, or nothing.
+
+    It takes milliseconds, however many candidates there are.
+    """
+    if len(word) > _WORD_LENGTH:
         return ""
-    matches = get_close_matches(word, candidates, n=1, cutoff=0.7)
+    short = [candidate for candidate in candidates if len(candidate) <= _WORD_LENGTH]
+    matches = get_close_matches(word, _near(word, short), n=1, cutoff=0.7)
     return f"did you mean {quote(matches[0])}?" if matches else ""
+
+
+def _near(word: str, candidates: list[str]) -> list[str]:
+    """The candidates worth comparing: all of a few, else those a dictionary has next to the word.
+
+    One that orders by beginnings and one that orders by ends: a slip leaves one of them as it was.
+    """
+    if len(candidates) <= 4 * _NEIGHBOURS:
+        return candidates
+    forwards = _around(word, sorted(candidates))
+    backwards = _around(word[::-1], sorted(candidate[::-1] for candidate in candidates))
+    return [*forwards, *(candidate[::-1] for candidate in backwards)]
+
+
+def _around(word: str, ordered: list[str]) -> list[str]:
+    place = bisect(ordered, word)
+    return ordered[max(place - _NEIGHBOURS, 0) : place + _NEIGHBOURS]
 
 
 def by_place(errors: Iterable[FieldError]) -> list[FieldError]:

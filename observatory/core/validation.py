@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, islice
 
 from observatory.api.cron import check_schedule
 from observatory.api.environment import check_variable
@@ -35,7 +35,11 @@ from observatory.api.types import JsonObject
 from observatory.core.graph import Graph
 
 SUGGESTIONS = 10
-"""Errors that get a "did you mean": each is compared with the name of every task."""
+"""Unknown dependencies that get a "did you mean": it sorts the names of all tasks."""
+UNKNOWN_SHOWN = 100
+"""Unknown dependencies with an error each; the others are counted."""
+MOST_ERRORS = 1000
+"""Nobody reads more, and a program's mistake must not keep the operator busy."""
 CYCLE_SHOWN = 12
 """Tasks of a cycle that are spelled out; a longer one is shown by both of its ends."""
 CYCLE_LENGTH = 1000
@@ -48,10 +52,11 @@ def validate(obj: object) -> list[FieldError]:
     """The errors of an Observatory in the order of their fields; none if it is valid.
 
     It is total: any JSON value gives errors, never an exception. The status is not looked at.
+    After `MOST_ERRORS`, one error at the end stands for those that are left out.
     """
     if not isinstance(obj, dict):
         return [invalid("object", obj, "must be an object")]
-    errors = [*_check_root(obj), *_check_metadata(obj.get("metadata"))]
+    errors = [*_some(_check_root(obj)), *_check_metadata(obj.get("metadata"))]
     spec = obj.get("spec")
     if spec is None:
         errors.append(required("spec"))
@@ -59,8 +64,20 @@ def validate(obj: object) -> list[FieldError]:
         errors += check(spec, SPEC, "spec")
     if isinstance(spec, dict):
         known = {error.path for error in errors}
-        errors += (error for error in _check_meaning(spec) if error.path not in known)
-    return by_place(errors) if errors else errors
+        errors += _some(error for error in _check_meaning(spec) if error.path not in known)
+    return _readable(errors) if errors else errors
+
+
+def _some(errors: Iterator[FieldError]) -> Iterator[FieldError]:
+    """As many as are shown and one more, which tells that there are more."""
+    return islice(errors, MOST_ERRORS + 1)
+
+
+def _readable(errors: list[FieldError]) -> list[FieldError]:
+    ordered = by_place(errors[:MOST_ERRORS])
+    if (more := len(errors) - MOST_ERRORS) > 0:
+        ordered.append(FieldError(ErrorType.TOO_MANY, "object", detail=f"at least {more} more"))
+    return ordered
 
 
 def _check_root(obj: JsonObject) -> Iterator[FieldError]:
@@ -137,17 +154,22 @@ def _check_graph(tasks: dict[int, JsonObject]) -> Iterator[FieldError]:
 def _check_dependencies(
     tasks: dict[int, JsonObject], names: dict[str, int]
 ) -> Iterator[FieldError]:
-    suggestions = 0
+    unknown = 0
     for index, task in tasks.items():
         for position, dependency in _dependencies(task).items():
             if dependency == task.get("name"):
                 path = f"spec.tasks[{index}].dependencies[{position}]"
                 yield invalid(path, dependency, "task cannot depend on itself")
             elif dependency not in names:
+                unknown += 1
+                if unknown > UNKNOWN_SHOWN:
+                    continue
                 path = f"spec.tasks[{index}].dependencies[{position}]"
-                suggestions += 1
-                hint = did_you_mean(dependency, names) if suggestions <= SUGGESTIONS else ""
+                hint = did_you_mean(dependency, names) if unknown <= SUGGESTIONS else ""
                 yield not_found(path, dependency, hint or "no task has this name")
+    if unknown > UNKNOWN_SHOWN:
+        detail, hint = f"{unknown} dependencies", f"the first {UNKNOWN_SHOWN} follow"
+        yield FieldError(ErrorType.NOT_FOUND, "spec.tasks", "", detail, hint)
 
 
 def _dependencies(task: JsonObject) -> dict[int, str]:

@@ -104,6 +104,13 @@ def test_the_nearest_candidate_is_suggested() -> None:
     assert did_you_mean("build" * 1000, ["build"]) == ""
 
 
+@pytest.mark.parametrize("slip", ["shrad-17", "hard-17", "shard-717", "shard-1", "xhard-17"])
+def test_a_slip_is_found_among_many_candidates(slip: str) -> None:
+    others = [f"{kind}-{index}" for kind in ("load", "index", "report") for index in range(100)]
+    near = did_you_mean(slip, [*others, "shard-17"])
+    assert near == 'did you mean "shard-17"?'
+
+
 def test_errors_are_ordered_by_place_with_indexes_as_numbers() -> None:
     paths = ["spec.tasks[10].name", "spec.tasks[9].name", "spec.tasks", "metadata.name"]
     ordered = [error.path for error in by_place(map(required, paths))]
