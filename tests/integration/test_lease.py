@@ -51,9 +51,8 @@ class Replicas:
 
     def leads(self, operator: Operator, seconds: float) -> None:
         """Return once this operator leads."""
-        operator.said("Acquired Lease", seconds=seconds)
-        holder = self.lease()["holderIdentity"]
-        assert holder.endswith(f"_{operator.process.pid}")
+        line = operator.said("Acquired Lease", seconds=seconds)
+        assert self.lease()["holderIdentity"] == line["identity"]
 
     def lease(self) -> JsonObject:
         spec: JsonObject = self.runs.cluster.get(
