@@ -12,6 +12,7 @@ ends it have hung client-go's informers for ever (k9s #4044).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from enum import Enum, auto
 
@@ -36,6 +37,7 @@ from observatory.machinery.messages import (
     Upsert,
     Wait,
     Watch,
+    text_of,
 )
 
 PAGE_SIZE = 500
@@ -58,6 +60,8 @@ WATCH_LIST_TRIES = 2
 _KINDS = ("ADDED", "MODIFIED", "DELETED", "BOOKMARK")
 _NOT_UNDERSTOOD = (400, 422)
 _INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+_VERSION = re.compile(r"[0-9]{1,20}\Z")
+"""A 64-bit number. Python refuses to read integers of thousands of digits."""
 
 
 class _Phase(Enum):
@@ -158,13 +162,13 @@ class ListWatch:
                 self._objects[_name_of(item)] = item
             except _MalformedError as error:
                 skipped.append(Malformed(item, str(error)))
-        self._continue = str(body["metadata"].get("continue") or "")
+        self._continue = text_of(body["metadata"], "continue")
         return tuple(skipped) if self._continue else (*skipped, self._listed(version))
 
     def _line(self, line: object, now: Instant) -> tuple[Operation, ...]:
         self._last_line_at = now
         event = line if isinstance(line, dict) else {}
-        kind, obj = str(event.get("type")), event.get("object")
+        kind, obj = text_of(event, "type"), event.get("object")
         if kind == "ERROR" and isinstance(obj, dict):
             self._failed(Failed.from_status(obj), now)
             return ()
@@ -316,7 +320,7 @@ def _version_of(obj: object) -> int:
     """The version of an object or a List."""
     metadata = obj.get("metadata") if isinstance(obj, dict) else None
     version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
-    if isinstance(version, str) and version.isascii() and version.isdigit():
+    if isinstance(version, str) and _VERSION.match(version):
         return int(version)
     raise _MalformedError("no resourceVersion, or one that is not a number")
 
@@ -337,4 +341,7 @@ def _name_of(obj: JsonObject) -> tuple[str, str]:
     for name in ("name", "uid"):
         if not isinstance(metadata.get(name), str):
             raise _MalformedError(f"no metadata.{name}")
-    return str(metadata.get("namespace") or ""), metadata["name"]
+    namespace = metadata.get("namespace")
+    if not isinstance(namespace, str | None):
+        raise _MalformedError("a metadata.namespace that is no text")
+    return namespace or "", metadata["name"]

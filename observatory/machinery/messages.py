@@ -10,6 +10,12 @@ from observatory.api.types import JsonObject
 from observatory.machinery.instant import Instant
 
 
+def text_of(obj: JsonObject, field: str) -> str:
+    """A field that is text, or "". Others are not turned into text: Python can't print them all."""
+    value = obj.get(field)
+    return value if isinstance(value, str) else ""
+
+
 @dataclass(frozen=True, slots=True)
 class ListPage:
     """GET the collection with these parameters, then `receive` a `Page` or `Failed`."""
@@ -100,8 +106,8 @@ class Failed:
         seconds = details.get("retryAfterSeconds")
         return cls(
             code=code if isinstance(code, int) else 500,
-            reason=str(status.get("reason") or ""),
-            message=str(status.get("message") or ""),
+            reason=text_of(status, "reason"),
+            message=text_of(status, "message"),
             details=details,
             retry_after=seconds if isinstance(seconds, int | float) else None,
         )

@@ -7,6 +7,7 @@ thing, those of controller-runtime where it has one.
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Mapping, MutableMapping
@@ -135,8 +136,20 @@ def _rendering(style: Format, *, colours: bool) -> list[structlog.typing.Process
             **{key: event[key] for key in first if key in event},
             **event,
         },
-        structlog.processors.JSONRenderer(default=str, ensure_ascii=False),
+        structlog.processors.JSONRenderer(_json, default=str, ensure_ascii=False),
     ]
+
+
+def _json(event: _Event, **options: Any) -> str:  # noqa: ANN401 -- those of json.dumps
+    try:
+        return json.dumps(event, **options)
+    except (RecursionError, ValueError):
+        # Something nested too deep or a number too long: the line matters more than the value.
+        event = {
+            key: value if isinstance(value, str | bool | None) else type(value).__name__
+            for key, value in event.items()
+        }
+        return json.dumps(event, **options)
 
 
 def _named(_logger: object, _method: str, event: _Event) -> _Event:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -494,7 +495,11 @@ def test_a_connection_that_is_silent_for_75_s_is_given_up_and_nothing_is_lost() 
         {"type": "ADDED", "object": {"metadata": {"name": "x", "uid": "u"}}},
         {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "soon"}}},
         {"type": "ERROR", "object": "help"},
+        {"type": "ADDED", "object": {"metadata": {**pod("x", 7)["metadata"], "namespace": {}}}},
+        {"type": "ADDED", "object": {"metadata": {"resourceVersion": "7" * 5000}}},
+        {"type": orjson.loads(b"[" * 1020 + b"]" * 1020), "object": None},
     ],
+    ids=lambda line: repr(line)[:60] if not isinstance(line, dict) else "",
 )
 def test_a_bad_line_is_skipped_and_reported_and_the_version_stays(line: object) -> None:
     machine = watching()
@@ -507,6 +512,61 @@ def test_a_bad_line_is_skipped_and_reported_and_the_version_stays(line: object) 
     assert operation.what == line
     assert streaming
     assert params(machine.next_request(at(3)))["resourceVersion"] == "5"
+
+
+odd: st.SearchStrategy[object] = st.sampled_from(
+    [
+        *(None, True, 0, -1.5, "", "7", "-1", "\uff17", "9" * 5000, [], {}, [{}], {"name": "x"}),
+    ]
+)
+
+
+def objects(fields: Mapping[str, st.SearchStrategy[object]]) -> st.SearchStrategy[object]:
+    """What may have these fields, and may as well be something else."""
+    return odd | st.fixed_dictionaries({}, optional={name: fields[name] | odd for name in fields})
+
+
+metadata = objects(
+    {
+        "name": st.just("vega"),
+        "namespace": st.just("night"),
+        "uid": st.just("u"),
+        "resourceVersion": st.just("7"),
+        "continue": st.just("more"),
+        "annotations": objects({"k8s.io/initial-events-end": st.just("true")}),
+    }
+)
+statuses = objects(
+    {
+        "code": st.sampled_from([410, 422, 429, 504]),
+        "reason": odd,
+        "message": odd,
+        "details": objects({"causes": odd, "retryAfterSeconds": odd}),
+    }
+)
+lines = objects(
+    {
+        "type": st.sampled_from(["ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR"]),
+        "object": objects({"metadata": metadata}) | statuses,
+    }
+)
+pages = st.fixed_dictionaries(
+    {}, optional={"metadata": metadata, "items": odd | st.lists(objects({"metadata": metadata}))}
+)
+
+
+@given(st.lists(st.builds(Event, lines) | st.builds(Page, pages), max_size=8), st.booleans())
+def test_nothing_that_is_json_is_fatal(answers: list[Event | Page], watch_list: bool) -> None:  # noqa: FBT001
+    machine = ListWatch("test", watch_list=watch_list)
+    now = at(0)
+    for answer in answers:
+        request = machine.next_request(now)
+        if isinstance(request, Wait):
+            now = request.until
+            request = machine.next_request(now)
+        if isinstance(request, Watch) == isinstance(answer, Event):
+            for operation in machine.receive(answer, now):
+                assert isinstance(operation, Operation)
 
 
 def test_an_event_of_a_type_to_come_is_reported_and_moves_the_version() -> None:

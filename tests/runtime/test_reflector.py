@@ -5,6 +5,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, 
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
+import orjson
+import pytest
+
 from observatory.api.names import PODS, Key, Resource
 from observatory.api.types import JsonObject
 from observatory.kube.errors import ApiError, Invalid, TransportError
@@ -475,6 +478,29 @@ def test_a_garbled_line_is_skipped_and_the_stream_goes_on() -> None:
     assert world.versions == sorted(set(world.versions))
     assert world.colors() == {"vega": "white"}
     assert world.asked() == ["watch"]
+
+
+DEEP = "[" * 1020 + "]" * 1020
+
+
+@pytest.mark.parametrize("field", ["name", "namespace", "uid", "resourceVersion", "labels"])
+@pytest.mark.parametrize("value", ["{}", "[]", "null", "5", '"' + "9" * 5000 + '"', DEEP])
+@pytest.mark.parametrize("kind", ["ADDED", "DELETED", "BOOKMARK"])
+@pytest.mark.parametrize("watch_list", [True, False])
+def test_a_bad_object_is_never_fatal(kind: str, field: str, value: str, watch_list: bool) -> None:  # noqa: FBT001
+    world = World(watch_list=watch_list)
+    good = {"name": "x", "namespace": "default", "uid": "u", "resourceVersion": "1", "labels": {}}
+    fields = {**{name: orjson.dumps(text).decode() for name, text in good.items()}, field: value}
+    metadata = ",".join(f'"{name}":{text}' for name, text in fields.items())
+    bad = f'{{"type":"{kind}","object":{{"metadata":{{{metadata}}}}}}}'.encode()
+    world.server.lines = lambda line: [bad, line]
+
+    async def story() -> None:
+        world.create("vega")
+        await settle()
+
+    play(world, story)
+    assert world.store.get(Key("default", "vega")) is not None
 
 
 def turns_of_others(world: World, progress: Callable[[], int]) -> set[int]:

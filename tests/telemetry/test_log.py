@@ -55,6 +55,15 @@ def test_lines_are_json_where_nobody_looks() -> None:
     }
 
 
+@pytest.mark.parametrize("value", [orjson.loads(b"[" * 1020 + b"]" * 1020), [10**5000]], ids=type)
+def test_a_value_that_cannot_be_written_does_not_cost_the_line(value: object) -> None:
+    out = io.StringIO()
+    configure(stream=out)
+    logger("reflector").error("Skipped object that could not be read", name=value, error="bad")
+    (line,) = lines(out)
+    assert (line["name"], line["error"], line["level"]) == ("list", "bad", "error")
+
+
 def test_lines_are_for_people_in_a_terminal() -> None:
     out = Terminal()
     configure(stream=out)
