@@ -9,8 +9,6 @@ from observatory.api.types import JsonObject
 from observatory.kube.client import Api, PatchKind
 from observatory.kube.errors import (
     AlreadyExists,
-    KubeError,
-    LeaseLost,
     NotFound,
     ServerError,
     TooManyRequests,
@@ -68,10 +66,10 @@ class Recorder:
             event = await self._waiting.get()
             try:
                 await self._write(event)
-            except (KubeError, LeaseLost) as error:
+            except Exception as error:  # noqa: BLE001 -- whatever it is, it costs one Event only
                 self._correlator.forget(event)
                 self.dropped += 1
-                _log.debug("Dropped Event", reason=event.reason, error=str(error))
+                _log.debug("Dropped Event", reason=event.reason, error=repr(error))
             finally:
                 self._waiting.task_done()
 

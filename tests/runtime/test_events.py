@@ -154,6 +154,21 @@ def test_too_many_and_malformed_ones_are_dropped_without_an_error() -> None:
     assert [note for note, _ in bench.stored()] == ["note 0", "note 1"]
 
 
+def test_an_event_that_no_request_can_carry_costs_only_itself() -> None:
+    bench = Bench()
+
+    def before(request: Request) -> None:
+        if len(bench.server.requests) == 1:
+            raise ValueError(f"{request.verb}: a name may not be ..")
+
+    bench.server.before = before
+    bench.record("Started task ..")
+    bench.record("Started task b")
+    run(None, bench)
+    assert bench.stored() == [("Started task b", 1)]
+    assert bench.recorder.dropped == 1
+
+
 def test_the_end_does_not_wait_for_ever() -> None:
     stuck = asyncio.Event()
 
