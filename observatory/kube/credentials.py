@@ -84,7 +84,7 @@ class Credentials:
             if credential is not None:  # another thread has loaded it meanwhile
                 return credential
             try:
-                material = self._source.read(renew=self._rejected)
+                material = self._read()
                 tls = self._tls.context(material) if self._tls else None
             except ConfigError:
                 if self._credential is None or self._rejected:
@@ -98,6 +98,16 @@ class Credentials:
                 lifetime = min(lifetime, max(material.expires_in, 1.0))
             self._fresh_until = self._monotonic() + lifetime
             return self._credential
+
+    def _read(self) -> Material:
+        try:
+            return self._source.read(renew=self._rejected)
+        except ConfigError:
+            raise
+        # People and plugins write what nobody has thought of; it must not end a watch in mid-run.
+        except Exception as error:
+            text = " ".join(f"{type(error).__name__}: {error}".split())
+            raise ConfigError(f"the credentials cannot be read: {text}") from error
 
     def reject(self, credential: Credential) -> None:
         """Tell that the server answered 401 to this credential; a newer one is not harmed."""

@@ -99,8 +99,15 @@ def _environment(config: JsonObject, cluster: JsonObject) -> dict[str, str]:
             if extension.get("name") == "client.authentication.k8s.io/exec":
                 spec["cluster"]["config"] = extension.get("extension")
     info = {"apiVersion": config["apiVersion"], "kind": "ExecCredential", "spec": spec}
-    extra = {str(item["name"]): str(item["value"]) for item in config.get("env") or ()}
-    return {**os.environ, **extra, "KUBERNETES_EXEC_INFO": orjson.dumps(info).decode()}
+    return {**os.environ, **_variables(config), "KUBERNETES_EXEC_INFO": orjson.dumps(info).decode()}
+
+
+def _variables(config: JsonObject) -> dict[str, str]:
+    try:
+        return {str(item["name"]): str(item["value"]) for item in config.get("env") or ()}
+    except (LookupError, TypeError) as error:
+        text = f"exec plugin {config['command']}: each env needs a name and a value"
+        raise ConfigError(text) from error
 
 
 def _parsed(config: JsonObject, output: bytes) -> ExecCredential:
@@ -113,7 +120,7 @@ def _parsed(config: JsonObject, output: bytes) -> ExecCredential:
             token=status.get("token"),
             certificate=status.get("clientCertificateData"),
             key=status.get("clientKeyData"),
-            expires=datetime.fromisoformat(expires) if expires else None,
+            expires=_time(expires) if expires else None,
         )
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise ConfigError(f"{name}: its output is not an ExecCredential with a status") from error
@@ -124,3 +131,10 @@ def _parsed(config: JsonObject, output: bytes) -> ExecCredential:
     if bool(credential.certificate) != bool(credential.key):
         raise ConfigError(f"{name}: clientCertificateData and clientKeyData have to come together")
     return credential
+
+
+def _time(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError("a time without a zone could be any of a day")
+    return time

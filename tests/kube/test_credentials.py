@@ -9,6 +9,7 @@ import pytest
 from observatory.api.names import PODS, Key
 from observatory.api.types import JsonObject
 from observatory.kube.client import Client
+from observatory.kube.credentials import ConfigError, Credentials, Material
 from observatory.kube.errors import TransportError
 from tests.kube.certificates import Authority
 from tests.kube.kubeconfigs import Clock, kubeconfig, loaded, plugin
@@ -106,3 +107,32 @@ def test_a_rotated_ca_is_read_and_an_unchanged_one_keeps_its_connections(
 def test_a_password_is_sent_as_basic_authentication(tmp_path: Path, authority: Authority) -> None:
     exchange = reached(tmp_path, authority, {"username": "me", "password": "x"})
     assert exchange.headers["authorization"] == "Basic bWU6eA=="
+
+
+class Source:
+    """Answers once, and fails in a way that nobody has thought of."""
+
+    def __init__(self, answers: int) -> None:
+        self.answers = answers
+
+    def read(self, *, renew: bool) -> Material:
+        self.answers -= 1
+        if self.answers < 0:
+            raise AttributeError(f"no {renew}\nattribute")
+        return Material(authorization="Bearer t")
+
+
+def test_an_unexpected_error_is_one_line() -> None:
+    with pytest.raises(ConfigError) as failure:
+        Credentials(Source(0), Clock().monotonic, tls=False).load()
+    assert str(failure.value) == (
+        "the credentials cannot be read: AttributeError: no False attribute"
+    )
+
+
+def test_an_unexpected_error_keeps_what_worked_before() -> None:
+    clock = Clock()
+    credentials = Credentials(Source(1), clock.monotonic, tls=False)
+    first = credentials.load()
+    clock.seconds += 1000
+    assert credentials.load() is first

@@ -57,6 +57,13 @@ def test_a_refusal_of_an_older_token_does_not_run_the_plugin_again(tmp_path: Pat
         ("answer(token='t')", {"apiVersion": "v9"}, 'apiVersion "v9" is not supported'),
         ("", {"command": "no-such-plugin", "installHint": "get it"}, "not found. get it"),
         ("", {"command": ""}, "command is missing"),
+        ("", {"env": [{"name": "X"}]}, "each env needs a name and a value"),
+        ("", {"env": ["X=y"]}, "each env needs a name and a value"),
+        (
+            "answer(token='t', expirationTimestamp='2030-01-01T00:00:00')",
+            {},
+            "its output is not an ExecCredential with a status",
+        ),
     ],
 )
 def test_a_plugin_that_fails_is_one_clear_line(
