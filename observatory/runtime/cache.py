@@ -59,6 +59,16 @@ class Scope:
         """The version of each cache."""
         return {OBSERVATORIES: self.observatories.version, PODS: self.pods.version}
 
+    @property
+    def synced(self) -> bool:
+        """Whether both caches hold their initial list."""
+        return self.observatories.synced and self.pods.synced
+
+    def keys(self) -> set[Key]:
+        """The keys of all Observatories that are cached, and of all that cached Pods name."""
+        found = {_identify_observatory(item).key for item in self.observatories.values()}
+        return found | {owner_key(pod) for pod in self.pods.values()}
+
     def pods_of(self, key: Key) -> tuple[Pod, ...]:
         """The Pods that name this Observatory, or a namesake of it, as their owner."""
         return self.pods.by_index(BY_OBSERVATORY, str(key))
@@ -76,14 +86,6 @@ class Cache:
         """How many objects are cached."""
         scopes = self.scopes.values()
         return sum(len(scope.observatories) + len(scope.pods) for scope in scopes)
-
-    def keys(self) -> set[Key]:
-        """The keys of all Observatories that are cached, and of all that cached Pods name."""
-        found: set[Key] = set()
-        for scope in self.scopes.values():
-            found.update(_identify_observatory(item).key for item in scope.observatories.values())
-            found.update(map(owner_key, scope.pods.values()))
-        return found
 
     def scope(self, namespace: str) -> Scope:
         """The scope that sees a namespace.

@@ -11,7 +11,8 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
+from itertools import chain
 from typing import Any, Protocol
 from uuid import uuid4  # noqa: TID251 -- for the one name that must not be derived
 
@@ -24,7 +25,7 @@ from observatory.kube.api import Api
 from observatory.kube.client import Call, Client
 from observatory.kube.credentials import ClusterConfig
 from observatory.kube.errors import LeaseLost
-from observatory.runtime.cache import Cache
+from observatory.runtime.cache import Cache, Scope
 from observatory.runtime.clock import Clock, SystemClock
 from observatory.runtime.controller import Controller
 from observatory.runtime.elector import Elector
@@ -32,7 +33,7 @@ from observatory.runtime.events import Recorder
 from observatory.runtime.health import Checks, served
 from observatory.runtime.options import Options
 from observatory.runtime.reconciler import Reconciler
-from observatory.runtime.watches import synced, watches
+from observatory.runtime.watches import Watched, watches
 from observatory.telemetry.log import configure, logger
 from observatory.telemetry.metrics import Metrics
 
@@ -147,27 +148,41 @@ class Manager:
             metrics=self._metrics,
             workers=self._options.workers,
         )
-        reflectors = watches(
+        watched = watches(
             api, cache, enqueue=controller.enqueue, clock=self._clock, identity=self.identity
         )
         async with asyncio.TaskGroup() as group:
-            background = [group.create_task(reflector.run()) for reflector in reflectors]
+            background = [
+                group.create_task(reflector.run())
+                for one in watched
+                for reflector in one.reflectors
+            ]
             background.append(group.create_task(recorder.run()))
-            if await self._unless_stopped(synced(reflectors)):
-                self._synced.set()
-                _log.info("Caches synced", count=len(cache))
-                if candidate is None or await self._led(candidate):
-                    work = group.create_task(controller.run(cache.keys()))
-                    await self._stop.wait()
-                    controller.shut_down()
-                    await asyncio.wait({work}, timeout=GRACE_SECONDS)
-                    await recorder.drain(EVENTS_SECONDS)
-                    work.cancel()
-            for task in background:
+            opening = [group.create_task(self._open(one, cache, controller)) for one in watched]
+            # A namespace that can't be read keeps no other one waiting.
+            if await self._unless_stopped(_first(opening)) and await self._leads(candidate):
+                ready = [scope for scope in cache.scopes.values() if scope.synced]
+                work = group.create_task(controller.run(chain(*map(Scope.keys, ready))))
+                await self._stop.wait()
+                controller.shut_down()
+                await asyncio.wait({work}, timeout=GRACE_SECONDS)
+                await recorder.drain(EVENTS_SECONDS)
+                work.cancel()
+            for task in (*background, *opening):
                 task.cancel()
 
-    async def _led(self, candidate: Candidate) -> bool:
+    async def _open(self, watched: Watched, cache: Cache, controller: Controller) -> None:
+        """Have a scope worked on from when its caches are synced."""
+        await watched.synced()
+        controller.enqueue(watched.scope.keys(), initial=True)
+        if all(scope.synced for scope in cache.scopes.values()):
+            self._synced.set()
+            _log.info("Caches synced", count=len(cache))
+
+    async def _leads(self, candidate: Candidate | None) -> bool:
         """Whether this process has come to lead."""
+        if candidate is None:
+            return True
         candidate.start()
         return await self._unless_stopped(self.leads.wait())
 
@@ -201,6 +216,11 @@ class Manager:
             code=call.code,
             seconds=call.seconds,
         )
+
+
+async def _first(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Return when one of them is done."""
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
 
 
 class _Record:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from observatory.api.names import LABEL_OBSERVATORY, OBSERVATORIES, PODS, Key, Resource
@@ -13,7 +14,7 @@ from observatory.kube.api import Api
 from observatory.machinery.listwatch import ListWatch
 from observatory.machinery.messages import Failed
 from observatory.machinery.store import Change, Store
-from observatory.runtime.cache import Cache, owner_key, trim
+from observatory.runtime.cache import Cache, Scope, owner_key, trim
 from observatory.runtime.clock import Clock
 from observatory.runtime.reflector import Handlers, Reflector
 from observatory.telemetry.log import logger
@@ -32,53 +33,71 @@ class Enqueue(Protocol):
         """Have these keys reconciled soon."""
 
 
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A scope and the reflectors that fill its caches."""
+
+    scope: Scope
+    reflectors: tuple[Reflector[Any], ...]
+
+    async def synced(self) -> None:
+        """Return when both caches hold their initial list."""
+        await asyncio.gather(*(reflector.synced.wait() for reflector in self.reflectors))
+
+
 def watches(
     api: Api, cache: Cache, *, enqueue: Enqueue, clock: Clock, identity: str
-) -> list[Reflector[Any]]:
-    """The reflectors that fill a cache; `identity` keeps the jitter of two operators apart."""
+) -> list[Watched]:
+    """The reflectors that fill a cache; `identity` keeps the jitter of two operators apart.
+
+    Keys are given once their scope is synced: before, what is missing may just not be listed yet.
+    """
 
     def reflector(  # noqa: PLR0917 -- six things that belong to a kind of object
         resource: Resource,
-        namespace: str | None,
+        scope: Scope,
         store: Store[T],
         transform: Callable[[JsonObject], T],
         key_of: Callable[[T], Key],
         selectors: Mapping[str, str],
     ) -> Reflector[T]:
         def on_change(changes: Sequence[Change[T]], initial: bool) -> None:  # noqa: FBT001
+            if not scope.synced:
+                return
             # Both sides: a Pod whose owner changed is news to the old one and to the new.
             sides = (side for change in changes for side in (change.old, change.new))
             enqueue({key_of(side) for side in sides if side is not None}, initial=initial)
 
-        seed = f"{identity}/{resource.plural}/{namespace or ''}"
+        seed = f"{identity}/{resource.plural}/{scope.namespace or ''}"
         return Reflector(
             api,
             resource,
-            namespace,
+            scope.namespace,
             store=store,
             transform=transform,
             handlers=Handlers(
                 on_change=on_change,
                 on_version=lambda _: None,
                 on_skipped=lambda what, why: _skipped(resource, what, why),
-                on_failed=_Complaint(resource, namespace, clock),
+                on_failed=_Complaint(resource, scope.namespace, clock),
             ),
             list_watch=ListWatch(seed, selectors=selectors),
             clock=clock,
         )
 
-    made: list[Reflector[Any]] = []
-    for scope in cache.scopes.values():
-        where = scope.namespace
-        selectors = {"labelSelector": LABEL_OBSERVATORY}
-        made.append(reflector(OBSERVATORIES, where, scope.observatories, trim, _key_of, {}))
-        made.append(reflector(PODS, where, scope.pods, observe, owner_key, selectors))
-    return made
+    return [
+        Watched(
+            scope,
+            (
+                reflector(OBSERVATORIES, scope, scope.observatories, trim, _key_of, {}),
+                reflector(PODS, scope, scope.pods, observe, owner_key, _OURS),
+            ),
+        )
+        for scope in cache.scopes.values()
+    ]
 
 
-async def synced(reflectors: Iterable[Reflector[Any]]) -> None:
-    """Return when every cache holds its initial list."""
-    await asyncio.gather(*(reflector.synced.wait() for reflector in reflectors))
+_OURS = {"labelSelector": LABEL_OBSERVATORY}
 
 
 def _key_of(observatory: JsonObject) -> Key:

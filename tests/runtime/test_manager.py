@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from observatory.api.names import OBSERVATORIES, PODS
 from observatory.kube.credentials import ClusterConfig, Credentials, Material
-from observatory.kube.errors import TransportError
+from observatory.kube.errors import Forbidden, TransportError
 from observatory.machinery.lease import Durations
 from observatory.runtime.clock import SystemClock
 from observatory.runtime.health import Endpoints
@@ -37,11 +37,11 @@ class Candidate:
         self.started = True
 
 
-def manager() -> Manager:
+def manager(*namespaces: str) -> Manager:
     options = Options(
         kubeconfig=None,
         context=None,
-        namespaces=(),
+        namespaces=namespaces,
         endpoints=Endpoints("0", "0"),
         leader_elect=False,
         lease_name="test",
@@ -112,6 +112,21 @@ def test_nothing_is_worked_on_before_every_cache_is_synced() -> None:
 
     async def scene() -> None:
         assert not await until(lambda: writes(api))
+
+    play(made, made.work(api, None), scene())
+
+
+def test_a_namespace_that_cannot_be_read_keeps_no_other_one_waiting() -> None:
+    made, api = manager("forbidden", NAMESPACE), server()
+
+    def forbidden(request: Request) -> None:
+        if request.key.namespace == "forbidden":
+            raise Forbidden(403, "Forbidden", "not here")
+
+    api.before = forbidden
+
+    async def scene() -> None:
+        assert await until(lambda: api.storage.items(PODS, NAMESPACE))
 
     play(made, made.work(api, None), scene())
 

@@ -15,7 +15,7 @@ from observatory.core.pods import owner_reference
 from observatory.kube.errors import Forbidden
 from observatory.runtime.cache import Cache
 from observatory.runtime.clock import SystemClock
-from observatory.runtime.watches import synced, watches
+from observatory.runtime.watches import watches
 from tests.fakes.apiserver import FakeApiServer, Request
 from tests.runtime.test_manager import until
 from tests.runtime.world import NAMESPACE, observatory, task
@@ -39,12 +39,14 @@ class Watching:
         self.server = FakeApiServer(lambda: datetime(2026, 1, 1, tzinfo=UTC))
         self.cache = Cache([])
         self.keys = Keys()
-        self.reflectors = watches(
+        (self.watched,) = watches(
             self.server, self.cache, enqueue=self.keys, clock=SystemClock(), identity="test"
         )
 
     async def __aenter__(self) -> Self:
-        self._tasks = [asyncio.create_task(reflector.run()) for reflector in self.reflectors]
+        self._tasks = [
+            asyncio.create_task(reflector.run()) for reflector in self.watched.reflectors
+        ]
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -73,7 +75,7 @@ def test_what_is_there_at_the_start_yields_to_what_happens_then() -> None:
         server = watching.server
         server.create_now(OBSERVATORIES, NAMESPACE, observatory("first", task("a")))
         async with watching:
-            await synced(watching.reflectors)
+            await watching.watched.synced()
             server.create_now(OBSERVATORIES, NAMESPACE, observatory("second", task("a")))
             assert await until(lambda: watching.keys.later)
         return watching.keys
@@ -88,7 +90,7 @@ def test_a_pod_that_changes_owners_wakes_both() -> None:
         watching = Watching()
         watching.server.create_now(PODS, NAMESPACE, pod("p", "old"))
         async with watching:
-            await synced(watching.reflectors)
+            await watching.watched.synced()
             stored = watching.server.get_now(PODS, Key(NAMESPACE, "p"))
             stored["metadata"]["ownerReferences"] = [owner_reference("new", "uid-of-new")]
             watching.server.replace_now(PODS, Key(NAMESPACE, "p"), stored)
@@ -105,7 +107,7 @@ def test_pods_of_others_are_not_even_asked_for() -> None:
         del foreign["metadata"]["labels"]
         watching.server.create_now(PODS, NAMESPACE, foreign)
         async with watching:
-            await synced(watching.reflectors)
+            await watching.watched.synced()
         return watching
 
     assert len(asyncio.run(scene()).cache) == 0
