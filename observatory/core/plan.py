@@ -56,7 +56,8 @@ def _begin(desired: Desired, observed: Observed, now: datetime) -> Plan:
         conditions=observed.status.conditions,
     )
     begun = _continue(desired, replace(observed, status=status, pinned=program), now)
-    note = f"Run {status.run} started: {len(program.tasks)} tasks"
+    count = len(program.tasks)
+    note = f"Run {status.run} started: {count} task{'' if count == 1 else 's'}"
     return replace(begun, revision=program, events=(Event("RunStarted", note, action="Start"),))
 
 
