@@ -97,6 +97,7 @@ class _KubeconfigSource:
         token = loaded.api_key.get("BearerToken")
         run = chosen.user.get("exec")
         expires_in = None
+        names = _names(chosen, loaded, what)
         if isinstance(run, dict) and not token:
             try:
                 answer = self._plugin.credential(run, chosen.cluster, renew=renew)
@@ -106,11 +107,14 @@ class _KubeconfigSource:
             expires_in = self._plugin.expires_in(answer)
             if answer.certificate:
                 loaded.cert_file, loaded.key_file = self._certificate.files(answer)
+                names[loaded.cert_file] = f"{what}: clientCertificateData of its exec plugin"
+                names[loaded.key_file] = "clientKeyData"
         return Material(
             authorization=_header(token, what),
             ca_file=loaded.ssl_ca_cert,
             cert_file=loaded.cert_file,
             key_file=loaded.key_file,
+            names=names,
             expires_in=expires_in,
         )
 
@@ -132,6 +136,16 @@ def _check_data(chosen: kubeconfig.Selection, what: str) -> None:
     )
     if certificate != key:
         raise ConfigError(f"{what}: client-certificate and client-key have to come together")
+
+
+def _names(chosen: kubeconfig.Selection, loaded: Any, what: str) -> dict[str | None, str]:  # noqa: ANN401 -- it has no types
+    """What the files are called that the loader has written for fields of the kubeconfig."""
+    written = (
+        (chosen.cluster, "certificate-authority-data", loaded.ssl_ca_cert, f"{what}: "),
+        (chosen.user, "client-certificate-data", loaded.cert_file, f"{what}: "),
+        (chosen.user, "client-key-data", loaded.key_file, ""),  # named after its certificate
+    )
+    return {file: f"{prefix}{field}" for item, field, file, prefix in written if item.get(field)}
 
 
 def _loaded(chosen: kubeconfig.Selection, what: str) -> Any:  # noqa: ANN401 -- it has no types

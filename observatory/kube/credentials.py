@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -27,6 +27,7 @@ class ConfigError(Exception):
 class Material:
     """What a reading found: the header's value and the files of the certificates.
 
+    `names` says what files are called that only were written because ssl reads nothing else.
     `expires_in` are the seconds after which to read again, when that is sooner than usual.
     """
 
@@ -34,7 +35,12 @@ class Material:
     ca_file: str | None = None
     cert_file: str | None = None
     key_file: str | None = None
+    names: Mapping[str | None, str] = field(default_factory=dict)
     expires_in: float | None = None
+
+    def name_of(self, file: str | None) -> str:
+        """What people call the file: its path, or the field whose content it has."""
+        return self.names.get(file, str(file))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +152,13 @@ def _context(material: Material) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=material.ca_file)
     except (ssl.SSLError, ValueError, OSError) as error:
-        raise ConfigError(f"{material.ca_file}: not a PEM CA certificate ({error})") from error
+        where = material.name_of(material.ca_file)
+        raise ConfigError(f"{where}: not a PEM CA certificate ({error})") from error
     if material.cert_file is not None:
         try:
             context.load_cert_chain(material.cert_file, material.key_file)
         except (ssl.SSLError, ValueError, OSError) as error:
-            where = f"{material.cert_file}, {material.key_file}"
+            where = ", ".join(map(material.name_of, (material.cert_file, material.key_file)))
             raise ConfigError(
                 f"{where}: not a PEM client certificate and its unencrypted key ({error})"
             ) from error
@@ -167,7 +174,8 @@ class ClusterConfig:
     credentials: Credentials
     namespace: str = "default"
     """The namespace of the context, or of this Pod."""
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)
+    """The URL of an http proxy; it may have a user and password."""
     tls_server_name: str | None = None
     source: str = ""
     """Where this was found, for messages."""
@@ -175,4 +183,4 @@ class ClusterConfig:
     @property
     def host(self) -> str:
         """Host and port, as in metrics."""
-        return urlsplit(self.server).netloc
+        return urlsplit(self.server).netloc.rpartition("@")[2]

@@ -8,10 +8,11 @@ the file that has them. What comes out is one cluster and one user, ready for th
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import yaml
 
@@ -28,6 +29,8 @@ _PATHS = {
     "contexts": (),
 }
 _ITEM = {"clusters": "cluster", "users": "user", "contexts": "context"}
+_CREDENTIALS = re.compile(r"^([a-z0-9+.-]*://)?.*@", re.IGNORECASE | re.DOTALL)
+"""The user and password of a URL, up to its last "@": a password may have others."""
 _SECRETS = ("token", "tokenFile", "password", "client-key", "client-key-data", "exec")
 
 
@@ -179,17 +182,28 @@ def _named(merged: JsonObject, section: str, name: object, source: str, where: s
 
 
 def _check_cluster(cluster: JsonObject, user: JsonObject, what: str) -> None:
-    server = str(cluster.get("server") or "")
-    url = urlsplit(server)
-    if url.scheme not in {"http", "https"} or not url.hostname:
-        raise ConfigError(f'{what}: server "{server}" is not an http(s) URL')
+    url = _url(cluster, "server", ("http", "https"), what)
+    if url.username is not None:
+        raise ConfigError(f"{what}: server has credentials in its URL; they belong to the user")
     if cluster.get("insecure-skip-tls-verify"):
         raise ConfigError(
             f"{what}: insecure-skip-tls-verify is refused: anyone on the way could read the "
             "credentials; set certificate-authority-data instead"
         )
     if url.scheme == "http" and any(user.get(key) for key in _SECRETS):
-        raise ConfigError(f"{what}: {server} is not encrypted, but the user has credentials")
-    proxy = str(cluster.get("proxy-url") or "")
-    if proxy and urlsplit(proxy).scheme not in {"http", "https"}:
-        raise ConfigError(f'{what}: proxy-url "{proxy}" is not an http(s) URL')
+        raise ConfigError(f"{what}: {url.geturl()} is not encrypted, but the user has credentials")
+    if cluster.get("proxy-url"):
+        _url(cluster, "proxy-url", ("http",), what)
+
+
+def _url(cluster: JsonObject, field: str, schemes: tuple[str, ...], what: str) -> SplitResult:
+    text = str(cluster.get(field) or "")
+    try:
+        url = urlsplit(text)
+        if url.scheme in schemes and url.hostname and url.port != 0:
+            return url
+    except ValueError:
+        pass  # its text quotes what it took for a port, which may be a password
+    kind = "http(s)" if "https" in schemes else "http"
+    shown = _CREDENTIALS.sub(r"\1", text)
+    raise ConfigError(f'{what}: {field} "{shown}" is not an {kind} URL with a port up to 65535')

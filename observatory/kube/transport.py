@@ -119,6 +119,9 @@ def _text(error: BaseException) -> str:
         # aiohttp's own text has the address of an SSLContext where the cause should be.
         cause = getattr(error, "certificate_error", None) or error.os_error
         return f"cannot connect to {error.host}:{error.port}: {_cause(cause)}"
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        # aiohttp's own text has the URL of the proxy, with user and password.
+        return f"the proxy answered {error.status} {' '.join(error.message.split())}".rstrip()
     return " ".join(str(error).split())
 
 

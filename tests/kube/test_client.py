@@ -11,6 +11,7 @@ from observatory import __version__
 from observatory.api.names import FIELD_MANAGER, OBSERVATORIES, PODS, Key
 from observatory.kube import transport
 from observatory.kube.client import Call, Client, PatchKind
+from observatory.kube.credentials import ClusterConfig, Credentials
 from observatory.kube.errors import (
     Conflict,
     LeaseLost,
@@ -48,6 +49,23 @@ def run(
 
 async def ok(exchange: Exchange) -> None:
     await exchange.answer(200, {"kind": "Pod"})
+
+
+def test_a_proxy_that_refuses_is_named_without_the_password() -> None:
+    async def refuse(exchange: Exchange) -> None:
+        await exchange.answer(407, b"")
+
+    async def main() -> str:
+        credentials = Credentials(Tokens(), float, tls=True)
+        async with serving(refuse) as server:
+            proxy = server.url.replace("//", "//me:hunter2@")
+            through = ClusterConfig("https://api.test", credentials, proxy=proxy)
+            async with Client(through) as client:
+                with pytest.raises(TransportError) as failure:
+                    await client.get(PODS, POD)
+        return str(failure.value)
+
+    assert asyncio.run(main()) == "the proxy answered 407 -"
 
 
 def test_requests_are_those_of_the_api() -> None:

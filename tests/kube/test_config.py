@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from observatory.api.types import JsonObject
-from observatory.kube.credentials import ConfigError
+from observatory.kube.credentials import ClusterConfig, ConfigError, Credentials, Material
 from tests.kube.certificates import Authority
 from tests.kube.kubeconfigs import Clock, kubeconfig, loaded, refused, token_of
 
@@ -85,19 +85,26 @@ def test_no_configuration_at_all_says_what_to_do(tmp_path: Path) -> None:
         ({"server": "http://10.0.0.1"}, {"token": "t"}, "http://10.0.0.1 is not encrypted"),
         ({"server": "unix:///x"}, {}, 'server "unix:///x" is not an http(s) URL'),
         ({"server": ""}, {}, 'server "" is not an http(s) URL'),
-        ({"proxy-url": "socks5://x:1"}, {}, 'proxy-url "socks5://x:1" is not an http(s) URL'),
+        (
+            {"server": "https://a:99999"},
+            {},
+            'server "https://a:99999" is not an http(s) URL with a port',
+        ),
+        ({"server": "https://[::1"}, {}, 'server "https://[::1" is not an http(s) URL'),
+        ({"proxy-url": "socks5://x:1"}, {}, 'proxy-url "socks5://x:1" is not an http URL'),
+        ({"proxy-url": "https://x:1"}, {}, 'proxy-url "https://x:1" is not an http URL'),
         ({"certificate-authority": "none.crt"}, {}, "none.crt: no such file"),
         ({"certificate-authority-data": "%"}, {}, "certificate-authority-data is not base64"),
         (
             {"certificate-authority-data": base64.b64encode(b"hello").decode()},
             {},
-            "not a PEM CA certificate",
+            "config: certificate-authority-data: not a PEM CA certificate",
         ),
         ({}, {"client-certificate-data": "aGVsbG8="}, "have to come together"),
         (
             {},
-            {"client-certificate-data": "aGVsbG8=", "client-key-data": "aGVsbG8="},
-            "not a PEM client certificate",
+            {"client-certificate-data": "aGVsbG8=", "client-key-data": "aGVs"},
+            "config: client-certificate-data, client-key-data: not a PEM client certificate",
         ),
         ({}, {"tokenFile": "none"}, "No such file"),
         ({}, {"token": "a\nb"}, "characters that no token has"),
@@ -110,6 +117,40 @@ def test_what_would_not_work_or_not_be_safe_is_refused(
     text = refused(path)
     assert message in text
     assert str(path) in text or "CERT" in text or "PEM" in text
+
+
+@pytest.mark.parametrize(
+    ("field", "url", "shown"),
+    [
+        ("proxy-url", "socks5://user:hunter2@10.0.0.1:1", '"socks5://10.0.0.1:1"'),
+        ("proxy-url", "http://user:hunter2@10.0.0.1:port", '"http://10.0.0.1:port"'),
+        ("proxy-url", "http://user:x/@hunter2@10.0.0.1", '"http://10.0.0.1"'),
+        ("proxy-url", "user:hunter2@10.0.0.1", '"10.0.0.1"'),
+        ("server", "https://user:hunter2@10.0.0.1", "server has credentials in its URL"),
+        ("server", "http://user:hunter2@10.0.0.1", "server has credentials in its URL"),
+        ("server", "https://user:hunter2@10.0.0.1:99999", '"https://10.0.0.1:99999"'),
+    ],
+)
+def test_no_error_quotes_a_password(tmp_path: Path, field: str, url: str, shown: str) -> None:
+    cluster = {"server": "https://127.0.0.1:1", field: url}
+    text = refused(kubeconfig(tmp_path, cluster=cluster))
+    assert shown in text
+    assert "hunter2" not in text
+
+
+def test_a_password_is_no_part_of_the_host_nor_of_what_is_printed() -> None:
+    config = ClusterConfig(
+        server="https://user:hunter2@a:1",
+        credentials=Credentials(_Nothing(), Clock().monotonic, tls=False),
+        proxy="http://user:hunter2@b",
+    )
+    assert config.host == "a:1"
+    assert "http://user" not in repr(config)
+
+
+class _Nothing:
+    def read(self, *, renew: bool) -> Material:
+        return Material()
 
 
 def test_the_first_of_several_files_wins(tmp_path: Path) -> None:
