@@ -5,10 +5,11 @@ An event loop that is busy for ten seconds must not cost the lease, so nothing h
 
 from __future__ import annotations
 
+import base64
 import http.client
 import ssl
 from collections.abc import Callable
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import orjson
 
@@ -133,7 +134,7 @@ class LeaseConnection:
     def _made(self, credential: Credential) -> http.client.HTTPConnection:
         host, port = str(self._base.hostname), self._base.port
         proxy = urlsplit(self._config.proxy) if self._config.proxy else None
-        at = (str(proxy.hostname), proxy.port) if proxy is not None else (host, port)
+        at = (str(proxy.hostname), proxy.port or 80) if proxy is not None else (host, port)
         made: http.client.HTTPConnection
         if credential.tls is not None:
             name = self._config.tls_server_name or host
@@ -141,8 +142,15 @@ class LeaseConnection:
         else:
             made = http.client.HTTPConnection(*at, timeout=self._seconds)
         if proxy is not None:
-            made.set_tunnel(host, port)
+            made.set_tunnel(host, port, _proxy_authorization(proxy))
         return made
+
+
+def _proxy_authorization(proxy: SplitResult) -> dict[str, str]:
+    if proxy.username is None:
+        return {}
+    pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+    return {"Proxy-Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
 
 
 class _NamedConnection(http.client.HTTPConnection):

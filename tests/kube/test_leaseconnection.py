@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -86,6 +87,35 @@ def test_an_answer_that_is_no_lease_is_no_answer(answer: bytes) -> None:
 
     with pytest.raises(TransportError):
         against(handler, LeaseConnection.get)
+
+
+async def refuse(exchange: Exchange) -> None:
+    await exchange.answer(407, b"")
+
+
+@pytest.mark.parametrize(
+    ("user", "header"),
+    [
+        ("", None),
+        ("me:p%40ss@", "Basic bWU6cEBzcw=="),  # me:p@ss
+        ("me@", "Basic bWU6"),
+    ],
+)
+def test_a_proxy_is_told_who_we_are_and_errors_tell_nobody(user: str, header: str | None) -> None:
+    async def main() -> Exchange:
+        async with serving(refuse) as server:
+            proxy = server.url.replace("//", f"//{user}")
+            through = replace(config("http://api.test"), proxy=proxy)
+            made = LeaseConnection(through, LOCK, 2, SystemClock().monotonic)
+            with pytest.raises(TransportError) as failure:
+                await asyncio.to_thread(made.get)
+            assert "407" in str(failure.value)
+            assert "p%40ss" not in str(failure.value)
+        return server.exchanges[0]
+
+    exchange = asyncio.run(main())
+    assert (exchange.method, exchange.target) == ("CONNECT", "api.test:80")
+    assert exchange.headers.get("proxy-authorization") == header
 
 
 def test_an_answer_that_is_cut_off_is_no_answer() -> None:
