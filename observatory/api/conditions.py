@@ -45,6 +45,10 @@ class Reason(StrEnum):
 
     VALID = "Valid", "The spec has no error."
     INVALID = "Invalid", "The spec has errors; the message lists them."
+    STATUS_TOO_LARGE = (
+        "StatusTooLarge",
+        "Spec and status together exceed what can be stored; nothing more is started.",
+    )
     NOT_STARTED = "NotStarted", "No task has been started yet; `status.message` says why."
     RUNNING = "Running", "The run has begun and not ended."
     ALL_TASKS_SUCCEEDED = "AllTasksSucceeded", "Every task ended with exit code 0."

@@ -247,8 +247,8 @@ class Status:
         if self.run > 0 and self.start_time is None:
             raise StatusError("status.startTime: Required value: a run has begun")
         for index, task in enumerate(self.tasks):
-            if task.phase is TaskPhase.RUNNING and not (task.pod_name and task.pod_uid):
-                raise StatusError(f"status.tasks[{index}]: Required value: podName and podUID")
+            if task.phase is TaskPhase.RUNNING and not task.pod_uid:
+                raise StatusError(f"status.tasks[{index}].podUID: Required value")
             if task.pod_name is not None and not _is_name(task.pod_name):
                 raise StatusError(f"status.tasks[{index}].podName: Invalid value: no Pod's name")
 

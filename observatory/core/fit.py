@@ -1,32 +1,72 @@
 """Make a status fit: etcd takes 1.5 MiB an object, spec and status together.
 
-A run of 4,000 tasks fits by shortening what can be had elsewhere, least missed first.
+A run of 4,000 tasks fits by shortening what can be had elsewhere, least missed first. What the
+start protocol decides by is never shortened: phase, attempt, and the UID of the Pod that runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import orjson
 
-from observatory.api.status import Status, TaskPhase
+from observatory.api.names import revision_hash
+from observatory.api.status import Status, TaskPhase, TaskStatus
 from observatory.api.types import JsonObject
-from observatory.core.model import Desired
+from observatory.core.model import Desired, Identity
+from observatory.core.pods import name_of
 
 BUDGET = 1_400_000
 """Bytes for spec and status; the rest of the 1.5 MiB is for metadata and managedFields."""
+LIMIT = 1_500_000
+"""Bytes for spec and status where all that can be has been left out of the status."""
+ROW_SIZE = 45
+"""Bytes of the longest row in its shortest form, without its task's name and its Pod's UID."""
+UID_SIZE = 48
+"""Bytes of `podUID`, which only a running task's row has in its shortest form."""
+SUMMARY_SIZE = 16_000
+"""Bytes of everything but the rows: conditions, what is waited for, the first failure."""
 
 
 def fitted(status: Status, desired: Desired, budget: int = BUDGET) -> JsonObject:
     """The status as JSON, shortened where it would not fit into its object."""
     wire = status.to_wire()
     room = budget - desired.size
-    for shorten in (_leave_all, _drop_names_of_succeeded, _cut_messages, _drop_details):
+    for shorten in _STEPS:
         for row in wire.get("tasks", ()):
             shorten(row)
         if len(orjson.dumps(wire)) <= room:
             break
     return wire
+
+
+def room_for_pods(size: int, names: Iterable[str]) -> int:
+    """How many of these tasks may run at once beside a spec of that size; negative for none.
+
+    What has started must be recorded, and so must each end: a status that can't be stored would
+    stop the run without a word.
+    """
+    rows = sum(ROW_SIZE + len(name) for name in names)
+    return (LIMIT - size - SUMMARY_SIZE - rows) // UID_SIZE
+
+
+def restored(status: Status, desired: Desired) -> Status:
+    """A status that was stored shortened, with what can be derived: the names of running Pods."""
+    nameless = [
+        task for task in status.tasks if task.phase is TaskPhase.RUNNING and task.pod_name is None
+    ]
+    if not nameless:
+        return status
+    names = {task.name: _pod_name(task, status, desired) for task in nameless}
+    rows = (replace(row, pod_name=names.get(row.name, row.pod_name)) for row in status.tasks)
+    return replace(status, tasks=tuple(rows))
+
+
+def _pod_name(task: TaskStatus, status: Status, desired: Desired) -> str:
+    revision = revision_hash(status.revision or "")
+    attempt = Identity(status.run, revision, task.name, task.attempt)
+    return name_of(attempt, desired.key.name, desired.uid)
 
 
 Shorten = Callable[[JsonObject], None]
@@ -56,3 +96,44 @@ def _drop_details(row: JsonObject) -> None:
     if row["phase"] == TaskPhase.SUCCEEDED:
         for field in ("completionTime", "exitCode"):
             row.pop(field, None)
+
+
+def _drop_words_of_waits(row: JsonObject) -> None:
+    """`status.waitingFor` has one message a reason."""
+    if not TaskPhase(row["phase"]).ended:
+        row.pop("message", None)
+
+
+def _drop_times_of_waits(row: JsonObject) -> None:
+    """`status.waitingFor` says since when the first of them has waited."""
+    if not TaskPhase(row["phase"]).ended:
+        row.pop("since", None)
+
+
+def _drop_names_of_running(row: JsonObject) -> None:
+    """The name follows from the attempt: `restored` brings it back."""
+    if not TaskPhase(row["phase"]).ended:
+        row.pop("podName", None)
+        row.pop("startTime", None)
+
+
+_DECISIONS = frozenset({"name", "phase", "attempt"})
+
+
+def _keep_decisions(row: JsonObject) -> None:
+    """What is left is what the protocol decides by; the reasons are in the summary."""
+    kept = _DECISIONS if TaskPhase(row["phase"]).ended else _DECISIONS | {"podUID"}
+    for field in row.keys() - kept:
+        del row[field]
+
+
+_STEPS: tuple[Shorten, ...] = (
+    _leave_all,
+    _drop_names_of_succeeded,
+    _cut_messages,
+    _drop_details,
+    _drop_words_of_waits,
+    _drop_times_of_waits,
+    _drop_names_of_running,
+    _keep_decisions,
+)

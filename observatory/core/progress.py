@@ -9,11 +9,14 @@ from datetime import datetime
 from observatory.api.names import revision_hash
 from observatory.api.status import Status, TaskPhase, TaskStatus
 from observatory.core import rows as row
+from observatory.core.fit import room_for_pods
 from observatory.core.model import Desired, Identity, Pod, PodRef, Program, Start
 from observatory.core.pods import name_of, pod_manifest, ref
 
 STARTS_AT_ONCE = 500
 """Starts in one plan. A larger fan-out takes several, so that other runs get their turn."""
+STATUS_FULL = "StatusFull"
+"""Why a task waits where the status has no room to record one more Pod: some run to their end."""
 NAME_CONFLICT = "NameConflict"
 """Why a task waits whose Pod's name belongs to a Pod that isn't its own."""
 
@@ -90,25 +93,22 @@ def start_ready(run: Run, rows: list[TaskStatus], now: datetime) -> tuple[Start,
     """The attempts to start now. The rows of ready tasks that have to wait say what for."""
     starts: list[Start] = []
     by_name = {pod.key.name: pod for pod in run.pods}
-    slots = _free_slots(run.desired, rows)
+    running = sum(task.phase is TaskPhase.RUNNING for task in rows)
+    slots = (run.desired.max_concurrent or len(rows)) - running
+    room = room_for_pods(run.desired.size, (task.name for task in rows)) - running
     for index in ready_tasks(rows, run.program):
         if run.desired.suspend:
             rows[index] = row.waiting(rows[index], "Suspended", None, now)
         elif len(starts) >= slots:
             rows[index] = row.waiting(rows[index], "MaxConcurrent", None, now)
+        elif len(starts) >= room:
+            rows[index] = row.waiting(rows[index], STATUS_FULL, None, now)
         elif len(starts) < STARTS_AT_ONCE:
-            if rows[index].reason in ("Suspended", "MaxConcurrent"):
+            if rows[index].reason in ("Suspended", "MaxConcurrent", STATUS_FULL):
                 rows[index] = row.plain(rows[index])
             rows[index], start = _start(run, index, rows[index], by_name, now)
             starts += [start] if start else []
     return tuple(starts)
-
-
-def _free_slots(desired: Desired, rows: Sequence[TaskStatus]) -> int:
-    if desired.max_concurrent is None:
-        return len(rows)
-    running = sum(task.phase is TaskPhase.RUNNING for task in rows)
-    return max(desired.max_concurrent - running, 0)
 
 
 def _start(

@@ -71,7 +71,7 @@ def skipped(row: TaskStatus, reason: str, message: str) -> TaskStatus:
 
 def waiting(row: TaskStatus, reason: str, message: str | None, since: datetime) -> TaskStatus:
     """The row of a task that waits. The same wait keeps the time at which it began."""
-    if row.reason == reason:
+    if row.reason == reason and row.since:
         return row if row.message == message else replace(row, message=message)
     return replace(row, reason=reason, message=message, since=whole_seconds(since))
 

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from observatory.api.conditions import VALID, find_condition
+from observatory.api.conditions import VALID, Reason, find_condition
 from observatory.api.status import Phase, Status, TaskPhase, TaskStatus
 from observatory.core import rows as row
 from observatory.core.model import Answers, Desired, Event, Plan, Refused, Start
-from observatory.core.summary import describe_failure, list_errors, summarize
+from observatory.core.summary import TOO_LARGE, describe_failure, list_errors, summarize
 
 DENIED_FOR = timedelta(seconds=60)
 """How long admission may go on denying a Pod before its task fails: policies get rolled out."""
@@ -52,7 +52,7 @@ def _refused(task: TaskStatus, start: Start, refused: Refused, now: datetime) ->
     if refused.permanent or denied_too_long:
         attempted = replace(task, attempt=start.attempt.attempt)
         return row.failed(attempted, refused.reason, refused.message, now)
-    if task.reason == refused.reason:
+    if task.reason == refused.reason and task.since:
         # Some refusals are worded anew each time. Each wording would be a write, and each write
         # a reason to look again, at once.
         return task
@@ -75,6 +75,8 @@ def tell(before: Status, after: Status, desired: Desired) -> tuple[Event, ...]:
     if desired.errors and _valid(before) != _valid(after):
         note = f"Nothing will be started until it is mended: {list_errors(desired.errors)}"
         events.append(Event("Invalid", note, action="Validate", warning=True))
+    if _is_too_large(after) and not _is_too_large(before):
+        events.append(Event("StatusTooLarge", TOO_LARGE, action="Store", warning=True))
     for task in after.tasks:
         if task.phase is TaskPhase.FAILED and old.get(task.name) is not TaskPhase.FAILED:
             note = f'Task "{task.name}" failed: {task.reason}: {task.message or ""}'
@@ -89,6 +91,11 @@ def tell(before: Status, after: Status, desired: Desired) -> tuple[Event, ...]:
             note = f"{run} failed after {after.duration}: {cause}"
             events.append(Event("RunFailed", note, action="Finish", warning=True))
     return tuple(events)
+
+
+def _is_too_large(status: Status) -> bool:
+    condition = find_condition(status.conditions, VALID)
+    return condition is not None and condition.reason == Reason.STATUS_TOO_LARGE
 
 
 def _valid(status: Status) -> tuple[str, str] | None:

@@ -33,6 +33,10 @@ DEPENDENCIES = "Dependencies"
 
 ERRORS_SHOWN = 10
 DELETED = "The Observatory was deleted before its run ended"
+TOO_LARGE = (
+    "Spec and status together exceed what etcd stores in one object (1.5 MiB): nothing more is "
+    "started; split the workflow, or shorten its names, commands, args and env"
+)
 _MESSAGE_LENGTH = 1024
 
 
@@ -56,6 +60,17 @@ def summarize(status: Status, desired: Desired, now: datetime) -> Status:
     status = replace(status, phase=_phase(status))
     status = replace(status, message=_message(status, desired))
     return replace(status, conditions=_conditions(status, desired, now))
+
+
+def too_large(status: Status, desired: Desired, now: datetime) -> Status:
+    """A status as it is stored, saying that the one which should replace it can't be.
+
+    Its rows stay: what they record has started.
+    """
+    reason = Reason.STATUS_TOO_LARGE
+    condition = Condition(VALID, FALSE, reason, TOO_LARGE, desired.generation)
+    conditions = set_condition(status.conditions, condition, now)
+    return replace(status, message=f"{reason}: {TOO_LARGE}", conditions=conditions)
 
 
 def _phase(status: Status) -> Phase:
@@ -82,7 +97,7 @@ def _waiting(rows: Iterable[TaskStatus]) -> tuple[Waiting, ...]:
         ):
             waits.setdefault(task.reason or DEPENDENCIES, []).append(task)
     # What passes by itself comes last.
-    last = ("MaxConcurrent", "Suspended", DEPENDENCIES)
+    last = ("MaxConcurrent", "StatusFull", "Suspended", DEPENDENCIES)
     rank = {reason: place for place, reason in enumerate(last)}
     return tuple(
         Waiting(

@@ -5,6 +5,7 @@ One function for the controller, the command line and admission: they cannot dis
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from itertools import chain, islice
@@ -32,6 +33,7 @@ from observatory.api.schema import NAME, OBSERVATORY
 from observatory.api.specschema import MAX_ENV, MAX_IMAGE, MAX_SCHEDULE, MAX_TASKS, SPEC
 from observatory.api.structural import check
 from observatory.api.types import JsonObject
+from observatory.core.fit import room_for_pods
 from observatory.core.graph import Graph
 
 SUGGESTIONS = 10
@@ -65,7 +67,7 @@ def validate(obj: object) -> list[FieldError]:
     if isinstance(spec, dict):
         known = {error.path for error in errors}
         errors += _some(error for error in _check_meaning(spec) if error.path not in known)
-    return _readable(errors) if errors else errors
+    return _readable(errors) if errors else list(_check_size(obj["spec"]))
 
 
 def _some(errors: Iterator[FieldError]) -> Iterator[FieldError]:
@@ -106,6 +108,16 @@ def _check_metadata(metadata: object) -> Iterator[FieldError]:
         yield invalid("metadata.generateName", prefix, "must be a string")
     elif prefix and not _LABEL.match(f"{prefix[:-1]}{prefix[-1].replace('-', 'x')}"):
         yield invalid("metadata.generateName", prefix, PATTERN_HELP[DNS_LABEL])
+
+
+def _check_size(spec: JsonObject) -> Iterator[FieldError]:
+    """Spec and status share one object. A status that couldn't be stored would stop the run."""
+    size = len(json.dumps(spec, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))
+    if room_for_pods(size, (task["name"] for task in spec["tasks"])) < 1:
+        count = len(spec["tasks"])
+        detail = f"{size:,} bytes leave no room for a status of {count:,} tasks in the same object"
+        hint = "split the workflow, or shorten names, commands, args and env"
+        yield FieldError(ErrorType.TOO_LONG, "spec", detail=detail, hint=hint)
 
 
 def _check_meaning(spec: JsonObject) -> Iterator[FieldError]:

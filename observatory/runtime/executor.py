@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -24,6 +25,7 @@ from observatory.api.types import JsonObject
 from observatory.core.fit import fitted
 from observatory.core.model import Answers, Desired, Plan, PodRef, Program, Refused, Start
 from observatory.core.settle import retry_at, settle
+from observatory.core.summary import too_large
 from observatory.kube.api import Api
 from observatory.kube.errors import ApiError, Conflict, KubeError, NotFound, TooLarge
 from observatory.runtime.podwriter import PodWriter, Wrote, refusal, refuses
@@ -40,6 +42,7 @@ class Execution:
         requeue_at: When to plan again, though nothing may have changed.
         errors: Requests that failed: the key must come back.
         conflict: Somebody else wrote the object first.
+        too_large: The status fits in no form. What is stored says so, and nothing else was done.
     """
 
     status: Status | None = None
@@ -47,6 +50,7 @@ class Execution:
     requeue_at: datetime | None = None
     errors: list[KubeError] = field(default_factory=list)
     conflict: bool = False
+    too_large: bool = False
 
 
 class Executor:
@@ -80,6 +84,8 @@ class Executor:
             except (Conflict, NotFound):
                 execution.conflict = True
                 return execution
+            except TooLarge:
+                return await self._tell_too_large(desired, before, version, now)
         execution.status, execution.version = status, version
         pods = self._pods
         await _together(
@@ -105,6 +111,16 @@ class Executor:
             if status != before:
                 await self._store(status, desired, version)
             raise
+
+    async def _tell_too_large(
+        self, desired: Desired, before: Status, version: str, now: datetime
+    ) -> Execution:
+        """Keep the status that is stored, and say in it why it is followed by no other."""
+        status = too_large(before, desired, now)
+        if status != before:
+            with suppress(TooLarge):  # not even that fits: the log says it
+                version = await self._store(status, desired, version)
+        return Execution(status=status, version=version, too_large=True)
 
     async def _prepare(self, plan: Plan, desired: Desired, execution: Execution) -> Answers:
         started: dict[str, PodRef] = {}

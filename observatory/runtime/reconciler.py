@@ -14,10 +14,12 @@ from observatory.api.names import OBSERVATORIES, Key
 from observatory.api.status import Status, StatusError
 from observatory.api.types import JsonObject
 from observatory.core.desired import desire
+from observatory.core.fit import restored
 from observatory.core.model import Desired, Event, Observed, Pod, Program
 from observatory.core.plan import plan
 from observatory.core.pods import ref
 from observatory.core.settle import tell
+from observatory.core.summary import TOO_LARGE
 from observatory.kube.api import Api
 from observatory.kube.errors import NotFound
 from observatory.machinery.consistency import ConsistencyStore
@@ -121,8 +123,11 @@ class Reconciler:
             return Result(CONFLICT_PATIENCE)
         if execution.status is not None and execution.version is not None:
             known.status, known.version = execution.status, execution.version
-            for event in (*made.events, *tell(before, execution.status, desired)):
+            events = () if execution.too_large else made.events
+            for event in (*events, *tell(before, execution.status, desired)):
                 self._record(observatory, event)
+        if execution.too_large:
+            raise TerminalError(TOO_LARGE)
         if execution.errors:
             raise execution.errors[0]
         if execution.requeue_at is None:
@@ -142,7 +147,8 @@ class Reconciler:
             known.desired = desire(observatory)
         if known.version != metadata["resourceVersion"]:
             try:
-                known.status = Status.from_wire(observatory.get("status") or {})
+                stored = Status.from_wire(observatory.get("status") or {})
+                known.status = restored(stored, known.desired)
             except StatusError as error:
                 if known.desired.deleting:
                     known.status = Status()  # nothing is to be known, only to be tidied up

@@ -90,7 +90,6 @@ def test_what_is_unknown_is_not_written() -> None:
         {"startTime": 7},
         {"run": 1},
         {"tasks": [{"name": "a", "phase": "Running", "attempt": 1, "podName": "p"}]},
-        {"tasks": [{"name": "a", "phase": "Running", "attempt": 1, "podUID": "u"}]},
         {"tasks": [{"name": "a", "podName": "../b"}]},
         {"tasks": [{"name": "a", "podName": 5}]},
         {"revision": "../../x"},

@@ -6,12 +6,21 @@ from datetime import timedelta
 import orjson
 import pytest
 
+from observatory.api.names import revision_hash
 from observatory.api.status import Status, TaskPhase, TaskStatus
 from observatory.core.desired import desire
-from observatory.core.fit import BUDGET, fitted
-from observatory.core.model import Desired
+from observatory.core.fit import (
+    BUDGET,
+    LIMIT,
+    SUMMARY_SIZE,
+    fitted,
+    restored,
+    room_for_pods,
+)
+from observatory.core.model import Desired, Identity
+from observatory.core.pods import name_of
 from observatory.core.summary import summarize
-from tests.core.builders import NOW, begun, manifest
+from tests.core.builders import KEY, NOW, begun, manifest, program
 
 UID = "0f6d1c9e-9a51-4b5e-b0b0-5a1f0f9d1c11"
 
@@ -100,4 +109,103 @@ def test_the_pod_that_runs_is_never_shortened_away() -> None:
 
     (wire,) = fitted(Status(tasks=(row,)), wide(2), budget=0)["tasks"]
 
-    assert TaskStatus.from_wire(wire) == row
+    assert TaskStatus.from_wire(wire) == replace(row, pod_name=None, start_time=None)
+
+
+SCHEDULER = "0/5000 nodes are available: 5000 Insufficient cpu. preemption: no victims found. " * 4
+
+
+def all_waiting(desired: Desired) -> Status:
+    tasks = tuple(
+        TaskStatus(
+            row.name,
+            TaskPhase.RUNNING,
+            attempt=1,
+            pod_name=name_of(identity(desired, row.name), KEY.name, desired.uid),
+            pod_uid=UID,
+            start_time=NOW,
+            reason="Unschedulable",
+            message=SCHEDULER,
+            since=NOW,
+        )
+        for row in begun(desired).tasks
+    )
+    return summarize(replace(begun(desired), tasks=tasks), desired, NOW)
+
+
+def identity(desired: Desired, task: str) -> Identity:
+    return Identity(1, revision_hash(program(desired).revision), task, 1)
+
+
+def test_four_thousand_tasks_fit_while_all_of_them_wait() -> None:
+    desired = wide(4000)
+    status = all_waiting(desired)
+
+    wire = fitted(status, desired)
+
+    assert desired.size + len(orjson.dumps(wire)) < BUDGET
+    assert {row["podUID"] for row in wire["tasks"]} == {UID}
+    assert wire["waitingFor"][0]["message"] == SCHEDULER
+    assert "since" in wire["waitingFor"][0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "left"),
+    [
+        (["message"], {"since", "podName", "startTime"}),
+        (["message", "since"], {"podName", "startTime"}),
+        (["message", "since", "podName", "startTime"], set()),
+    ],
+)
+def test_of_a_wait_its_words_go_first_and_its_pods_name_last(
+    fields: list[str], left: set[str]
+) -> None:
+    desired = replace(wide(3), size=0)
+    status = all_waiting(desired)
+    wanted = status.to_wire()
+    for row in wanted["tasks"]:
+        for field in fields:
+            del row[field]
+
+    shorter = fitted(status, desired, budget=len(orjson.dumps(wanted)))
+
+    for row in shorter["tasks"]:
+        assert row.keys() & {"message", "since", "podName", "startTime"} == left
+        assert (row["podUID"], row["reason"]) == (UID, "Unschedulable")
+
+
+def test_the_names_of_running_pods_are_restored() -> None:
+    desired = wide(3)
+    status = all_waiting(desired)
+
+    stored = Status.from_wire(fitted(status, desired, budget=0))
+
+    assert {row.pod_name for row in stored.tasks} == {None}
+    names = [row.pod_name for row in restored(stored, desired).tasks]
+    assert names == [row.pod_name for row in status.tasks]
+    assert restored(status, desired) is status
+
+
+@pytest.mark.parametrize("phase", list(TaskPhase))
+def test_no_row_needs_more_than_was_reckoned_with(phase: TaskPhase) -> None:
+    row = TaskStatus(
+        "a" * 63,
+        phase,
+        attempt=99,
+        pod_name="p" * 63,
+        pod_uid=UID,
+        node_name="n" * 253,
+        start_time=NOW,
+        completion_time=NOW,
+        exit_code=255,
+        signal=64,
+        reason="UnexpectedAdmissionError",
+        message="x" * 1024,
+        since=NOW,
+    )
+    names = ["a" * 63] * 100
+    pods = 0 if phase.ended else len(names)
+
+    rows = fitted(Status(tasks=(row,) * len(names)), wide(2), budget=0)["tasks"]
+
+    assert room_for_pods(LIMIT - SUMMARY_SIZE - len(orjson.dumps(rows)), names) <= pods

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from observatory.core.fit import LIMIT, room_for_pods
 from observatory.core.progress import STARTS_AT_ONCE
 from tests.core.builders import (
     CHAIN,
@@ -86,3 +87,15 @@ def test_a_failed_task_is_not_started_again() -> None:
     status = planned(TRIO, running(TRIO, "a"), pod_of(TRIO, "a", outcome=FAILED)).draft
 
     assert "a" not in {start.attempt.task for start in planned(TRIO, status).starts}
+
+
+def test_no_more_pods_run_at_once_than_the_status_has_room_to_record() -> None:
+    names = [f"t{index}" for index in range(5)]
+    size = next(size for size in range(LIMIT, 0, -1) if room_for_pods(size, names) == 2)
+    tight = replace(wanted({name: [] for name in names}), size=size)
+
+    made = planned(tight, begun(tight))
+
+    assert [start.attempt.task for start in made.starts] == ["t0", "t1"]
+    assert [row.reason for row in made.draft.tasks[2:]] == ["StatusFull"] * 3
+    assert planned(tight, running(tight, "t0", "t1")).starts == ()

@@ -47,6 +47,7 @@ def test_the_same_wait_keeps_its_time() -> None:
 
     assert rows.waiting(row, "QuotaExceeded", "x", later(9)) is row
     assert rows.waiting(row, "QuotaExceeded", "y", later(9)) == replace(row, message="y")
+    assert rows.waiting(replace(row, since=None), "QuotaExceeded", "x", later(9)).since == later(9)
     assert rows.waiting(row, "Suspended", None, later(9)).since == later(9)
 
 

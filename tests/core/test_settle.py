@@ -76,6 +76,14 @@ def test_another_wording_of_a_refusal_is_no_news() -> None:
     assert refuse(status, replace(QUOTA, message="exceeded quota: pods=11"), 5) == status
 
 
+def test_a_refusal_whose_time_was_not_stored_is_tried_again_all_the_same() -> None:
+    status = refuse(begun(CHAIN), QUOTA)
+    first, *others = status.tasks
+    stored = replace(status, tasks=(replace(first, since=None), *others))
+
+    assert retry_at(refuse(stored, QUOTA, 9), {"a": QUOTA}, later(9)) == later(14)
+
+
 def test_a_permanent_refusal_fails_the_task() -> None:
     status = refuse(begun(CHAIN), Refused("InvalidPod", "no", permanent=True))
 

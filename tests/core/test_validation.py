@@ -344,3 +344,21 @@ def test_any_json_is_judged_and_every_error_is_one_printable_line(obj: object) -
 def test_what_is_valid_can_be_read(obj: object) -> None:
     if isinstance(obj, dict) and not validate(obj):
         assert [Task.from_wire(item) for item in obj["spec"]["tasks"]]
+
+
+def large(count: int, size: int) -> JsonObject:
+    """So many tasks, and a spec of about so many bytes."""
+    return observatory(*(task(f"t{i}", args=["x" * (size // count - 60)]) for i in range(count)))
+
+
+def test_tasks_whose_status_would_not_fit_beside_them_are_refused_before_anything_starts() -> None:
+    (error,) = validate(large(4000, 1_300_000))
+
+    assert str(error).startswith("spec: Too long: 1,3")
+    assert "leave no room for a status of 4,000 tasks" in str(error)
+    assert "split the workflow" in str(error)
+
+
+@pytest.mark.parametrize(("count", "size"), [(4000, 800_000), (400, 1_300_000)])
+def test_where_there_is_room_for_the_status_a_spec_may_be_large(count: int, size: int) -> None:
+    assert validate(large(count, size)) == []

@@ -154,14 +154,19 @@ def test_a_status_that_is_too_large_is_stored_in_its_shortest_form() -> None:
     assert desk.world.phases("night") == {"t0": "Running", "t1": "Running"}
 
 
-def test_a_status_that_is_too_large_in_any_form_is_an_error_and_releases_nothing() -> None:
+@pytest.mark.parametrize("refusals", [2, 4])
+def test_a_status_that_is_too_large_in_any_form_is_told_and_releases_nothing(refusals: int) -> None:
     desk = Desk(2)
     full = TooLarge(413, "RequestEntityTooLarge", "limit is 3145728")
-    desk.world.server.before = failing(full, "update", OBSERVATORIES, times=2)
+    desk.world.server.before = failing(full, "update", OBSERVATORIES, times=refusals)
 
-    with pytest.raises(TooLarge):
-        desk.begin()
+    execution = desk.begin()
 
+    assert execution.too_large
+    assert execution.version == desk.world.get("night")["metadata"]["resourceVersion"]
+    assert desk.world.phases("night") == {}
+    told = "StatusTooLarge: Spec and status" in str(desk.world.status("night"))
+    assert told is (refusals == 2)
     assert desk.count("patch", "pods") == 0
 
 

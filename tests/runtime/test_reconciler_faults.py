@@ -7,10 +7,15 @@ import pytest
 from observatory.api.names import (
     CONTROLLER_REVISIONS,
     GATE,
+    OBSERVATORIES,
     PODS,
+    Key,
 )
-from observatory.kube.errors import KubeError
-from observatory.runtime.reconciler import CONFLICT_PATIENCE
+from observatory.api.status import Status
+from observatory.core.desired import desire
+from observatory.core.fit import fitted
+from observatory.kube.errors import KubeError, TooLarge
+from observatory.runtime.reconciler import CONFLICT_PATIENCE, TerminalError
 from tests.fakes.apiserver import Request
 from tests.runtime.faults import (
     BROKEN,
@@ -24,9 +29,12 @@ from tests.runtime.faults import (
     failing_write,
 )
 from tests.runtime.world import (
+    KEY,
+    NAMESPACE,
     Controller,
     assert_at_rest,
     assert_succeeded,
+    started,
     task,
     world_of,
 )
@@ -156,3 +164,68 @@ def test_a_run_whose_revision_is_refused_says_why_and_writes_it_once(
     assert world.writes().count("update observatories/status") == 1
     world.run("night")
     assert_succeeded(world)
+
+
+def test_a_status_that_no_longer_fits_keeps_its_rows_says_so_once_and_goes_on_when_it_fits() -> (
+    None
+):
+    world = world_of(task("a"), task("b", "a"))
+    world.step("night")
+    rows = world.status("night")["tasks"]
+
+    def full(request: Request) -> None:
+        body = request.body if request.subresource == "status" else None
+        if isinstance(body, dict) and body["status"]["tasks"] != rows:
+            raise TooLarge(500, "", "etcdserver: request is too large")
+
+    world.server.before = full
+    for _ in range(3):
+        world.kubelet.run_pods()
+    for _ in range(3):
+        with pytest.raises(TerminalError, match="split the workflow"):
+            world.step("night")
+
+    valid, *_ = world.status("night")["conditions"]
+    assert (valid["status"], valid["reason"]) == ("False", "StatusTooLarge")
+    assert world.status("night")["tasks"] == rows
+    events = [event.reason for event in world.controller.events]
+    assert events == ["RunStarted", "StatusTooLarge"]
+    assert world.writes().count("update observatories/status") == 1 + 1 + 3 * 2
+    world.server.before = lambda _: None
+    world.run("night")
+    assert_succeeded(world)
+
+
+@pytest.mark.parametrize("vanished", [False, True])
+def test_the_next_process_goes_on_from_a_status_in_its_shortest_form(*, vanished: bool) -> None:
+    world = started(world_of())
+    stored = world.get("night")
+    stored["status"] = fitted(Status.from_wire(stored["status"]), desire(stored), budget=0)
+    world.server.storage.put(OBSERVATORIES, KEY, stored)
+    if vanished:
+        pod = world.pod_of("a")
+        world.server.storage.remove(PODS, Key(NAMESPACE, pod["metadata"]["name"]))
+    world.exit_codes.clear()
+
+    world.controller = Controller(world)
+    world.run("night")
+
+    if vanished:
+        assert world.row("night", "a")["reason"] == "PodLost"
+    else:
+        assert_succeeded(world)
+
+
+def test_a_pod_that_the_cache_lacks_is_looked_for_by_the_name_that_it_must_have() -> None:
+    world = started(world_of())
+    stored = world.get("night")
+    stored["status"] = fitted(Status.from_wire(stored["status"]), desire(stored), budget=0)
+    world.server.storage.put(OBSERVATORIES, KEY, stored)
+    behind = Controller(world)
+    behind.sync(pods=False)
+
+    behind.reconcile("night")
+
+    asked = world.server.requests[-1]
+    assert (asked.verb, asked.key.name) == ("get", world.pod_of("a")["metadata"]["name"])
+    assert world.phases("night")["a"] == "Running"
