@@ -65,11 +65,12 @@ class ServerCertificate:
             ) from error
 
 
-def self_signed(now: datetime, *, http2: bool) -> ssl.SSLContext:
+def self_signed(now: datetime, *, http2: bool, scratch: Path | None = None) -> ssl.SSLContext:
     """A context with a certificate for localhost that nobody has a reason to trust.
 
     It hides what is read from those who listen, as controller-runtime's does; who answers is not
-    proven. For that, give the endpoint a certificate.
+    proven. For that, give the endpoint a certificate. `scratch` is the folder for temporary files,
+    if not the system's. Raises `CertificateError` if nothing can be written there.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _NAME)])
@@ -86,20 +87,24 @@ def self_signed(now: datetime, *, http2: bool) -> ssl.SSLContext:
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .sign(key, hashes.SHA256())
     )
+    pair = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    ) + certificate.public_bytes(serialization.Encoding.PEM)
     context = _context(http2=http2)
-    # ssl reads keys from files only: this one is there for a moment, for this user alone.
-    with tempfile.TemporaryDirectory(prefix="observatory-") as folder:
-        pair = Path(folder) / "pair.pem"
-        pair.touch(mode=0o600)
-        pair.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-            + certificate.public_bytes(serialization.Encoding.PEM)
-        )
-        context.load_cert_chain(pair)
+    try:
+        # ssl reads keys from files only: this one is there for a moment, for this user alone.
+        with tempfile.TemporaryDirectory(prefix="observatory-", dir=scratch) as folder:
+            file = Path(folder) / "pair.pem"
+            file.touch(mode=0o600)
+            file.write_bytes(pair)
+            context.load_cert_chain(file)
+    except OSError as error:
+        raise CertificateError(
+            f"cannot write a self-signed certificate into a temporary file ({error}); mount a "
+            "folder at /tmp, or give a certificate with --metrics-cert-path"
+        ) from error
     return context
 
 

@@ -53,6 +53,14 @@ def test_the_namespace_enforces_what_the_deployment_keeps() -> None:
     }
 
 
+def test_temporary_files_can_be_written_and_stay_in_memory() -> None:
+    (container,) = pod()["containers"]
+    assert container["volumeMounts"] == [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 -- in the container
+    assert pod()["volumes"] == [
+        {"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}
+    ]
+
+
 def test_ports_probes_and_flags_agree() -> None:
     (container,) = pod()["containers"]
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}

@@ -3,11 +3,12 @@ from __future__ import annotations
 import contextlib
 import shutil
 import ssl
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from observatory.runtime.certificate import CertificateError, ServerCertificate
+from observatory.runtime.certificate import CertificateError, ServerCertificate, self_signed
 from tests.kube.certificates import Authority
 
 
@@ -49,6 +50,15 @@ def test_a_new_certificate_is_served_and_a_broken_one_is_not(
     assert made.reload()
     assert not made.reload()
     shake_hands(made.context, second)
+
+
+def test_a_certificate_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    with pytest.raises(CertificateError, match=r"gone.*mount a folder at /tmp") as failure:
+        self_signed(now, http2=False, scratch=tmp_path / "gone")
+    assert "\n" not in str(failure.value)
+    self_signed(now, http2=False, scratch=tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def _made(folder: Path) -> Path:
