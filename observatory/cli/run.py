@@ -7,6 +7,7 @@ import re
 import sys
 from pathlib import Path
 
+from observatory.api.fielderrors import quote
 from observatory.api.names import LABEL_LENGTH
 from observatory.api.openapi import DNS_LABEL
 from observatory.machinery.lease import Durations
@@ -199,14 +200,14 @@ def _options(arguments: argparse.Namespace) -> Options:
 def _names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",")]
     if not all(names):
-        raise argparse.ArgumentTypeError(f'invalid value "{text}": a namespace is empty')
+        raise argparse.ArgumentTypeError(f"invalid value {quote(text)}: a namespace is empty")
     return [_name(name) for name in names]
 
 
 def _name(text: str) -> str:
     # No object can have another name: the operator would wait for it without end.
     if not re.fullmatch(DNS_LABEL, text) or len(text) > LABEL_LENGTH:
-        message = f'invalid value "{text}": must be a name of up to 63 of a-z, 0-9 and "-"'
+        message = f'invalid value {quote(text)}: must be a name of up to 63 of a-z, 0-9 and "-"'
         raise argparse.ArgumentTypeError(message)
     return text
 
@@ -225,7 +226,9 @@ def _workers(text: str) -> int:
     except ValueError:
         number = 0
     if not 1 <= number <= most:
-        raise argparse.ArgumentTypeError(f'invalid value "{text}": must be an integer 1..{most}')
+        raise argparse.ArgumentTypeError(
+            f"invalid value {quote(text)}: must be an integer 1..{most}"
+        )
     return number
 
 
@@ -233,5 +236,5 @@ def _seconds(text: str) -> float:
     try:
         return float(text.removesuffix("s"))
     except ValueError:
-        message = f'invalid value "{text}": must be seconds, such as 15 or 15s'
+        message = f"invalid value {quote(text)}: must be seconds, such as 15 or 15s"
         raise argparse.ArgumentTypeError(message) from None
