@@ -31,8 +31,6 @@ from observatory.runtime.revisions import Revisions
 LAG_PATIENCE = timedelta(seconds=10)
 """Time after which a key is worked on although the cache still lags. It costs writes that are
 refused, never a second start: no rule of the start protocol relies on a fresh cache."""
-CONFLICT_PATIENCE = 1.0
-"""Seconds in which the watch should have brought the version that our write conflicted with."""
 
 Record = Callable[[JsonObject, Event], None]
 """Emits an Event about an Observatory; best effort."""
@@ -120,7 +118,9 @@ class Reconciler:
         made = plan(desired, Observed(before, pods, known.pinned), now)
         execution = await self._executor.execute(made, desired, before, known.version, now)
         if execution.conflict:
-            return Result(CONFLICT_PATIENCE)
+            # The stored version is newer than the one planned from: the watch will bring it.
+            self._consistency.wrote(desired.uid, OBSERVATORIES, int(known.version or 0) + 1)
+            return Result(LAG_PATIENCE.total_seconds())
         if execution.status is not None and execution.version is not None:
             known.status, known.version = execution.status, execution.version
             events = () if execution.too_large else made.events

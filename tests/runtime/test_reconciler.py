@@ -11,7 +11,7 @@ from observatory.api.names import (
     OBSERVATORIES,
 )
 from observatory.api.types import JsonObject
-from observatory.runtime.reconciler import CONFLICT_PATIENCE, LAG_PATIENCE, TerminalError
+from observatory.runtime.reconciler import LAG_PATIENCE, TerminalError
 from tests.fakes.apiserver import Request
 from tests.runtime.world import (
     CHAIN,
@@ -159,7 +159,8 @@ def test_a_cache_that_stays_behind_is_not_waited_for_for_ever() -> None:
 
     result = world.controller.reconcile("night")
 
-    assert result.requeue_after == CONFLICT_PATIENCE  # the write that it costs is refused
+    assert result.requeue_after == LAG_PATIENCE.total_seconds()
+    assert world.writes()[-1] == "update observatories/status"  # the write that it costs is refused
     world.run("night")
     assert_succeeded(world)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from observatory.api.names import (
@@ -15,7 +17,7 @@ from observatory.api.status import Status
 from observatory.core.desired import desire
 from observatory.core.fit import fitted
 from observatory.kube.errors import KubeError, TooLarge
-from observatory.runtime.reconciler import CONFLICT_PATIENCE, TerminalError
+from observatory.runtime.reconciler import LAG_PATIENCE, TerminalError
 from tests.fakes.apiserver import Request
 from tests.runtime.faults import (
     BROKEN,
@@ -97,9 +99,25 @@ def test_a_conflict_ends_the_plan_and_releases_nothing() -> None:
     world.server.before = edit_first
     result = world.step("night")
 
-    assert result.requeue_after == CONFLICT_PATIENCE
+    assert result.requeue_after == LAG_PATIENCE.total_seconds()
     assert world.pod_of("a")["spec"]["schedulingGates"] == [{"name": GATE}]
     assert world.status("night") == {}
+    world.run("night")
+    assert_succeeded(world)
+
+
+def test_after_a_conflict_nothing_is_asked_until_the_cache_has_what_it_conflicted_with() -> None:
+    world = world_of()
+    world.controller.sync()
+    world.edit("night", maxConcurrent=1)
+    world.controller.reconcile("night")
+    asked = len(world.server.requests)
+
+    for _ in range(9):
+        world.now += timedelta(seconds=1)
+        world.controller.reconcile("night")
+
+    assert len(world.server.requests) == asked
     world.run("night")
     assert_succeeded(world)
 
