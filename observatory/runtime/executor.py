@@ -88,7 +88,7 @@ class Executor:
                 return await self._tell_too_large(desired, before, version, now)
         execution.status, execution.version = status, version
         pods = self._pods
-        await _together(
+        await together(
             execution.errors,
             *(pods.release(desired, pod) for pod in (*plan.release, *answers.started.values())),
             *(pods.finish(desired, pod) for pod in plan.finish),
@@ -138,9 +138,9 @@ class Executor:
             if await self._pods.is_lost(desired, pod):
                 lost.add(pod.uid)
 
-        await _together(execution.errors, *(verify(pod) for pod in plan.verify))
+        await together(execution.errors, *(verify(pod) for pod in plan.verify))
         for batch in slow_start(plan.starts):
-            await _together(execution.errors, *(start(attempt) for attempt in batch))
+            await together(execution.errors, *(start(attempt) for attempt in batch))
             if len(batch) > 1 and not any(each.attempt.task in started for each in batch):
                 break  # the others would most likely meet the same answer
         return Answers(started, refused, frozenset(lost))
@@ -175,7 +175,7 @@ def slow_start(starts: Sequence[Start]) -> Iterator[Sequence[Start]]:
         first, size = first + size, size * 2
 
 
-async def _together(errors: list[KubeError], *requests: Coroutine[None, None, None]) -> None:
+async def together(errors: list[KubeError], *requests: Coroutine[None, None, None]) -> None:
     """Make the requests side by side; one that fails keeps none of the others from ending."""
     for result in await asyncio.gather(*requests, return_exceptions=True):
         if isinstance(result, KubeError):

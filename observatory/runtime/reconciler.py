@@ -6,7 +6,7 @@ happened doesn't matter, only what is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -21,10 +21,10 @@ from observatory.core.pods import ref
 from observatory.core.settle import tell
 from observatory.core.summary import TOO_LARGE
 from observatory.kube.api import Api
-from observatory.kube.errors import NotFound
+from observatory.kube.errors import KubeError, NotFound
 from observatory.machinery.consistency import ConsistencyStore
 from observatory.runtime.cache import Cache, Scope
-from observatory.runtime.executor import Executor
+from observatory.runtime.executor import Executor, together
 from observatory.runtime.podwriter import PodWriter
 from observatory.runtime.revisions import Revisions
 
@@ -92,16 +92,19 @@ class Reconciler:
         pods = scope.pods_of(key)
         if observatory is None:
             self._forget(key)
-            await self._sweep(key, pods)
+            _raise_first(await self._sweep(key, pods))
             return Result()
         known = self._derive(observatory, key)
+        errors: list[KubeError] = []
         if strays := [pod for pod in pods if pod.owner_uid != uid]:
             # What is recorded stays ours, whatever has become of its owner reference.
             recorded = {task.pod_uid for task in known.status.tasks}
             strays = [pod for pod in strays if pod.uid not in recorded]
             pods = tuple(pod for pod in pods if pod.owner_uid == uid or pod.uid in recorded)
-            await self._sweep(key, strays)
-        return await self._step(observatory, known, pods)
+            errors = await self._sweep(key, strays)
+        result = await self._step(observatory, known, pods)
+        _raise_first(errors)  # only now: what a namesake left behind keeps no run back
+        return result
 
     def _must_wait(self, key: Key, uid: str, scope: Scope) -> bool:
         """Whether the cache lacks our own last writes; their watch events bring the key back."""
@@ -128,8 +131,7 @@ class Reconciler:
                 self._record(observatory, event)
         if execution.too_large:
             raise TerminalError(TOO_LARGE)
-        if execution.errors:
-            raise execution.errors[0]
+        _raise_first(execution.errors)
         if execution.requeue_at is None:
             return Result()
         return Result(max((execution.requeue_at - self._now()).total_seconds(), 0.0))
@@ -169,21 +171,32 @@ class Reconciler:
                 return program
         return await self._revisions.load(known.desired, revision)
 
-    async def _sweep(self, key: Key, strays: Iterable[Pod]) -> None:
+    async def _sweep(self, key: Key, strays: Iterable[Pod]) -> list[KubeError]:
         """Let go of Pods whose Observatory is gone; the garbage collector does the rest.
 
         A gated Pod was never started and never will be: no status is left that could record it.
+        What fails is returned: it keeps no other Pod back.
         """
         delete = [pod for pod in strays if pod.gated and not pod.deleting]
         finish = [pod for pod in strays if pod.tracked and (pod.deleting or pod.outcome)]
         if not delete and not finish:
-            return
-        live = await self._live_uid(key)
+            return []
+        try:
+            live = await self._live_uid(key)
+        except KubeError as error:
+            return [error]
+
+        def is_stray(pod: Pod) -> bool:
+            return pod.owner_uid is None or pod.owner_uid != live  # else our cache is behind
+
         owner = Desired(key, "", generation=0, deleting=True)
-        for pods, let_go in ((delete, self._strays.delete), (finish, self._strays.finish)):
-            for pod in pods:
-                if pod.owner_uid is None or pod.owner_uid != live:  # else our cache is behind
-                    await let_go(owner, ref(pod))
+        errors: list[KubeError] = []
+        await together(
+            errors,
+            *(self._strays.delete(owner, ref(pod)) for pod in delete if is_stray(pod)),
+            *(self._strays.finish(owner, ref(pod)) for pod in finish if is_stray(pod)),
+        )
+        return errors
 
     async def _live_uid(self, key: Key) -> str | None:
         try:
@@ -198,3 +211,8 @@ class Reconciler:
         known = self._known.pop(key, None)
         if known is not None:
             self._consistency.forget(known.desired.uid)
+
+
+def _raise_first(errors: Sequence[KubeError]) -> None:
+    if errors:
+        raise errors[0]

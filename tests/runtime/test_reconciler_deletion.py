@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from observatory.api.names import (
     FINALIZER,
     NAMESPACES,
@@ -9,6 +11,7 @@ from observatory.api.names import (
     Key,
 )
 from observatory.api.types import JsonObject
+from tests.fakes.apiserver import Request
 from tests.runtime.faults import (
     CUT,
     failing,
@@ -112,6 +115,31 @@ def test_made_again_under_the_same_name_it_runs_anew_and_its_predecessor_is_swep
     assert world.status("night")["phase"] == "Succeeded"
     assert len(world.pods()) == 3
     assert_at_rest(world)
+
+
+@pytest.mark.parametrize("verb", ["get", "delete"])
+def test_what_a_predecessor_left_and_cannot_be_deleted_keeps_no_run_back(verb: str) -> None:
+    world = world_of(task("a"), task("b"))
+    world.server.before = failing(CUT, "update", OBSERVATORIES)
+    world.round("night")
+    left = {pod["metadata"]["name"] for pod in world.pods()}
+    world.server.delete_now(OBSERVATORIES, KEY)
+    world.apply(observatory("night", task("c")))
+
+    def refuse(request: Request) -> None:
+        stray = request.key.name in left or request.resource == OBSERVATORIES
+        if request.verb == verb and stray:
+            raise CUT
+
+    world.server.before = refuse
+    for _ in range(9):
+        with pytest.raises(type(CUT)):
+            world.step("night")
+        world.kubelet.run_pods()
+
+    assert world.status("night")["phase"] == "Succeeded"
+    tried = {each.key.name for each in world.server.requests if each.verb == "delete"}
+    assert tried == (left if verb == "delete" else set())
 
 
 def test_deleted_without_its_pods_what_runs_goes_on_and_is_let_go_at_its_end() -> None:
