@@ -22,7 +22,6 @@ class PatchKind(StrEnum):
 
     JSON = "application/json-patch+json"
     MERGE = "application/merge-patch+json"
-    APPLY = "application/apply-patch+yaml"
 
 
 class Api(Protocol):
@@ -56,14 +55,7 @@ class Api(Protocol):
     ) -> JsonObject:
         """PATCH: the object as stored."""
 
-    async def delete(
-        self,
-        resource: Resource,
-        key: Key,
-        *,
-        uid: str | None = None,
-        propagation: str | None = None,
-    ) -> JsonObject:
+    async def delete(self, resource: Resource, key: Key, *, uid: str | None = None) -> JsonObject:
         """DELETE: the object while it exists, else a Status; `Conflict` if it has another UID."""
 
     def watch(

@@ -27,9 +27,7 @@ from observatory import __version__
 from observatory.api.names import FIELD_MANAGER, Key, Resource
 from observatory.api.types import JsonObject
 from observatory.kube import transport
-from observatory.kube.api import NO_PARAMS, Patch
-from observatory.kube.api import Api as Api
-from observatory.kube.api import PatchKind as PatchKind
+from observatory.kube.api import NO_PARAMS, Patch, PatchKind
 from observatory.kube.credentials import ClusterConfig, ConfigError, Credential
 from observatory.kube.errors import TransportError, from_status
 from observatory.kube.watchstream import LineSplitter, LineTooLongError
@@ -125,20 +123,11 @@ class Client:
             "PATCH", "patch", path, body, {**_MANAGED, **params}, content_type=kind
         )
 
-    async def delete(
-        self,
-        resource: Resource,
-        key: Key,
-        *,
-        uid: str | None = None,
-        propagation: str | None = None,
-    ) -> JsonObject:
+    async def delete(self, resource: Resource, key: Key, *, uid: str | None = None) -> JsonObject:
         """See `Api.delete`."""
         options: JsonObject = {"apiVersion": "v1", "kind": "DeleteOptions"}
         if uid is not None:
             options["preconditions"] = {"uid": uid}
-        if propagation is not None:
-            options["propagationPolicy"] = propagation
         return await self._write("DELETE", "delete", _path(resource, key), options, {})
 
     @asynccontextmanager

@@ -1,23 +1,20 @@
 """What the API server answers when it does not do what was asked, and what it means.
 
-    KubeError
-    ├── ApiError             the server answered with a Status
-    │   ├── BadRequest       400  the request is malformed: permanent
-    │   ├── Unauthorized     401  the credentials were refused, also after they were read again
-    │   ├── Forbidden        403  RBAC, quota, PodSecurity, a terminating namespace: see `causes`
-    │   ├── NotFound         404
-    │   ├── Conflict         409  the resourceVersion or UID is not the stored one: read again
-    │   ├── AlreadyExists    409  an object of that name is there: look whose it is
-    │   ├── Gone             410  the resourceVersion or continue token is too old: list again
-    │   ├── Invalid          422  the object or the patch is refused: permanent
-    │   ├── TooLarge         413  and two shapes of 500, see below: permanent
-    │   ├── TooManyRequests  429  nothing was done; come back after `retry_after`
-    │   └── ServerError      5xx  for a write, what happened is unknown
-    └── TransportError       no answer: for a write, what happened is unknown
-    LeaseLost                nothing was sent: this process does not lead any more
-
-`outcome_unknown` tells the two kinds of failed write apart. A caller that sees it reads the object
-again and decides from what is there; it never assumes that nothing was written.
+KubeError
+├── ApiError             the server answered with a Status
+│   ├── BadRequest       400  the request is malformed: permanent
+│   ├── Unauthorized     401  the credentials were refused, also after they were read again
+│   ├── Forbidden        403  RBAC, quota, PodSecurity, a terminating namespace: see `causes`
+│   ├── NotFound         404
+│   ├── Conflict         409  the resourceVersion or UID is not the stored one: read again
+│   ├── AlreadyExists    409  an object of that name is there: look whose it is
+│   ├── Gone             410  the resourceVersion or continue token is too old: list again
+│   ├── Invalid          422  the object or the patch is refused: permanent
+│   ├── TooLarge         413  and two shapes of 500, see below: permanent
+│   ├── TooManyRequests  429  nothing was done; come back after `retry_after`
+│   └── ServerError      5xx  for a write, what happened is unknown
+└── TransportError       no answer: for a write, what happened is unknown
+LeaseLost                nothing was sent: this process does not lead any more
 """
 
 # ruff: noqa: N818 -- named as the fact, with the words that the API itself uses as reasons
@@ -48,11 +45,6 @@ _DENIED = re.compile("denied (the )?request")
 class KubeError(Exception):
     """A request to the API server did not do what was asked."""
 
-    @property
-    def outcome_unknown(self) -> bool:
-        """Whether a write may have been done although it failed."""
-        return True
-
 
 class TransportError(KubeError):
     """There was no answer: connection refused or lost, name not found, time-out, broken TLS."""
@@ -79,11 +71,6 @@ class ApiError(KubeError):
         self.message = message
         self.details: JsonObject = details or {}
         self.retry_after = retry_after
-
-    @property
-    def outcome_unknown(self) -> bool:
-        """False below 500: the server says that it did nothing."""
-        return self.status >= 500  # noqa: PLR2004 -- the HTTP class of server errors
 
     def __str__(self) -> str:
         return f"{self.message} ({self.status} {self.reason})" if self.reason else self.message
@@ -147,11 +134,6 @@ class Invalid(ApiError):
 class TooLarge(ApiError):
     """The object does not fit into the request or into etcd. Repeating it never helps."""
 
-    @property
-    def outcome_unknown(self) -> bool:
-        """False: what does not fit was not written."""
-        return False
-
 
 class TooManyRequests(ApiError):
     """429: the server is busy and did nothing."""
@@ -159,13 +141,6 @@ class TooManyRequests(ApiError):
 
 class ServerError(ApiError):
     """5xx: something failed on the server's side."""
-
-    @property
-    def too_large_resource_version(self) -> bool:
-        """Whether a list asked for a version that this server has not seen yet (504)."""
-        return "ResourceVersionTooLarge" in self.causes or (
-            "Too large resource version" in self.message
-        )
 
     @property
     def webhook_failed(self) -> bool:
@@ -207,14 +182,6 @@ def from_status(http_status: int, body: bytes, headers: Mapping[str, str]) -> Ap
     status = _decoded(body)
     text = status.get("message") or _plain(body) or f"HTTP {http_status} without a message"
     return _error(http_status, status, str(text), _retry_after(http_status, status, headers))
-
-
-def from_event(status: JsonObject) -> ApiError:
-    """The error of an ERROR event's object in a watch stream that was opened with 200."""
-    code = status.get("code")
-    number = code if isinstance(code, int) else 500
-    text = str(status.get("message") or "the watch failed without a message")
-    return _error(number, status, text, _retry_after(number, status, {}))
 
 
 def _error(number: int, status: JsonObject, text: str, retry_after: float | None) -> ApiError:

@@ -6,7 +6,7 @@ import asyncio
 
 from observatory.api.names import EVENTS, Key
 from observatory.api.types import JsonObject
-from observatory.kube.client import Api, PatchKind
+from observatory.kube.api import Api, PatchKind
 from observatory.kube.errors import (
     AlreadyExists,
     NotFound,

@@ -105,16 +105,7 @@ class FakeApiServer:
             request, lambda: self.patch_now(resource, key, body, kind=kind, subresource=subresource)
         )
 
-    async def delete(
-        self,
-        resource: Resource,
-        key: Key,
-        *,
-        uid: str | None = None,
-        propagation: str | None = None,
-    ) -> JsonObject:
-        if propagation not in {None, "Background"}:
-            raise NotImplementedError(propagation)
+    async def delete(self, resource: Resource, key: Key, *, uid: str | None = None) -> JsonObject:
         request = Request("delete", resource, key, params={"uid": uid} if uid else NO_PARAMS)
         return await self._served(request, lambda: self.delete_now(resource, key, uid=uid))
 

@@ -223,7 +223,7 @@ def test_pages_show_one_state_and_expire(server: FakeApiServer) -> None:
             await server.list(PODS, None, rest)
         with pytest.raises(ServerError) as future:
             await server.list(PODS, None, {"resourceVersion": "999"})
-        assert future.value.too_large_resource_version
+        assert "ResourceVersionTooLarge" in future.value.causes
 
     run(main())
 

@@ -179,7 +179,6 @@ def delete(kind: str, uid: str) -> Operation:
         KINDS[kind],
         s.key(kind),
         uid=None if uid == "none" else s.uid(kind, right=uid == "right"),
-        propagation="Background",
     )
 
 

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 
 from observatory.api.names import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, Key, Resource
 from observatory.api.types import JsonObject
-from observatory.kube.client import Api, Client, PatchKind
+from observatory.kube.api import Api, PatchKind
+from observatory.kube.client import Client
 from observatory.kube.config import load
 from observatory.kube.errors import AlreadyExists, ApiError
 from observatory.runtime.clock import SystemClock

@@ -5,7 +5,7 @@ import pytest
 
 from observatory.api.types import JsonObject
 from observatory.kube import errors
-from observatory.kube.errors import ApiError, Forbidden, ServerError, TransportError
+from observatory.kube.errors import ApiError, Forbidden, ServerError
 
 
 def status(code: int, reason: str, message: str = "no", **details: object) -> bytes:
@@ -14,34 +14,28 @@ def status(code: int, reason: str, message: str = "no", **details: object) -> by
 
 
 @pytest.mark.parametrize(
-    ("code", "reason", "kind", "unknown"),
+    ("code", "reason", "kind"),
     [
-        (400, "BadRequest", errors.BadRequest, False),
-        (401, "Unauthorized", errors.Unauthorized, False),
-        (403, "Forbidden", errors.Forbidden, False),
-        (404, "NotFound", errors.NotFound, False),
-        (405, "MethodNotAllowed", ApiError, False),
-        (409, "Conflict", errors.Conflict, False),
-        (409, "AlreadyExists", errors.AlreadyExists, False),
-        (410, "Expired", errors.Gone, False),
-        (413, "RequestEntityTooLarge", errors.TooLarge, False),
-        (422, "Invalid", errors.Invalid, False),
-        (429, "TooManyRequests", errors.TooManyRequests, False),
-        (500, "InternalError", errors.ServerError, True),
-        (503, "ServiceUnavailable", errors.ServerError, True),
-        (504, "Timeout", errors.ServerError, True),
+        (400, "BadRequest", errors.BadRequest),
+        (401, "Unauthorized", errors.Unauthorized),
+        (403, "Forbidden", errors.Forbidden),
+        (404, "NotFound", errors.NotFound),
+        (405, "MethodNotAllowed", ApiError),
+        (409, "Conflict", errors.Conflict),
+        (409, "AlreadyExists", errors.AlreadyExists),
+        (410, "Expired", errors.Gone),
+        (413, "RequestEntityTooLarge", errors.TooLarge),
+        (422, "Invalid", errors.Invalid),
+        (429, "TooManyRequests", errors.TooManyRequests),
+        (500, "InternalError", errors.ServerError),
+        (503, "ServiceUnavailable", errors.ServerError),
+        (504, "Timeout", errors.ServerError),
     ],
 )
-def test_each_answer_has_its_kind(
-    code: int,
-    reason: str,
-    kind: type[ApiError],
-    unknown: bool,  # noqa: FBT001
-) -> None:
+def test_each_answer_has_its_kind(code: int, reason: str, kind: type[ApiError]) -> None:
     error = errors.from_status(code, status(code, reason), {})
     assert type(error) is kind
     assert (error.status, error.reason, error.message) == (code, reason, "no")
-    assert error.outcome_unknown is unknown
     assert str(error) == f"no ({code} {reason})"
 
 
@@ -50,10 +44,6 @@ def test_each_answer_has_its_kind(
 def test_a_policys_denial_is_one_whatever_its_code(code: int, words: str) -> None:
     assert errors.from_status(code, status(code, "Invalid", f"'p' {words}"), {}).denied_by_policy
     assert not errors.from_status(code, status(code, "Invalid"), {}).denied_by_policy
-
-
-def test_without_an_answer_the_outcome_is_unknown() -> None:
-    assert TransportError("reset").outcome_unknown
 
 
 @pytest.mark.parametrize(
@@ -66,7 +56,6 @@ def test_without_an_answer_the_outcome_is_unknown() -> None:
 def test_what_is_too_large_is_permanent_however_it_is_said(text: str) -> None:
     error = errors.from_status(500, status(500, "InternalError", text), {})
     assert type(error) is errors.TooLarge
-    assert not error.outcome_unknown
 
 
 def test_a_page_of_a_proxy_is_quoted_in_one_line() -> None:
@@ -125,34 +114,3 @@ def test_details_that_are_malformed_do_no_harm(details: object) -> None:
     body = orjson.dumps({"kind": "Status", "message": "no", "details": details})
     error = errors.from_status(403, body, {})
     assert error.causes <= {""}
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        status(504, "Timeout", "x", causes=[{"reason": "ResourceVersionTooLarge"}]),
-        status(504, "Timeout", "Timeout: Too large resource version: 9, current: 1"),
-    ],
-)
-def test_a_version_that_is_not_there_yet_is_known(body: bytes) -> None:
-    error = errors.from_status(504, body, {})
-    assert isinstance(error, ServerError)
-    assert error.too_large_resource_version
-
-
-@pytest.mark.parametrize(
-    ("status_", "kind", "retry_after"),
-    [
-        ({"code": 410, "reason": "Expired", "message": "too old"}, errors.Gone, None),
-        ({"code": 429, "details": {"retryAfterSeconds": 3}}, errors.TooManyRequests, 3),
-        ({"code": 500, "reason": "InternalError"}, errors.ServerError, None),
-        ({}, errors.ServerError, None),
-        ({"code": "410"}, errors.ServerError, None),
-    ],
-)
-def test_an_error_inside_a_watch_has_its_kind(
-    status_: JsonObject, kind: type[ApiError], retry_after: float | None
-) -> None:
-    error = errors.from_event(status_)
-    assert type(error) is kind
-    assert error.retry_after == retry_after
