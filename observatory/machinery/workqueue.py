@@ -33,7 +33,6 @@ class Priority(IntEnum):
     LOW = -100
     """The initial list: every object at once, most of them long finished."""
     NORMAL = 0
-    HIGH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +136,6 @@ class WorkQueue(Generic[K]):
     def shutting_down(self) -> bool:
         """Whether `shut_down` was called."""
         return self._shutting_down
-
-    @property
-    def drained(self) -> bool:
-        """Whether nothing is dirty and nobody holds a key."""
-        return not self._dirty and not self._processing
 
     def depth(self) -> dict[int, int]:
         """How many keys wait for a worker, by priority; delayed ones do not count."""
