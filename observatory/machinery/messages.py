@@ -154,4 +154,3 @@ class Malformed:
 
 
 Operation: TypeAlias = Replace | Upsert | Delete | Bookmark | Malformed
-Operations: TypeAlias = tuple[Operation, ...]

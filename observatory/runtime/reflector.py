@@ -49,8 +49,6 @@ class Handlers(Generic[T]):
 
     on_change: Callable[[Sequence[Change[T]], bool], None]
     """The store has changed; whether this is the initial list. Slices of a long list come apart."""
-    on_version: Callable[[int], None]
-    """The store has seen everything up to this version."""
     on_skipped: Callable[[object, str], None]
     """Something could not be read, and why. The rest goes on without it."""
     on_failed: Callable[[Failed], None]
@@ -168,8 +166,6 @@ class Reflector(Generic[T]):
                 self._store.bookmark(version)
             case Malformed(what, reason):
                 self._handlers.on_skipped(what, reason)
-                return
-        self._handlers.on_version(self._store.version)
 
     async def _replace(self, objects: Sequence[JsonObject], version: int) -> None:
         admitted: list[T] = []

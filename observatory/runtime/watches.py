@@ -77,7 +77,6 @@ def watches(
             transform=transform,
             handlers=Handlers(
                 on_change=on_change,
-                on_version=lambda _: None,
                 on_skipped=lambda what, why: _skipped(resource, what, why),
                 on_failed=_Complaint(resource, scope.namespace, clock),
             ),

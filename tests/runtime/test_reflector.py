@@ -80,7 +80,6 @@ class World:
         self.clock = Clock()
         self.store: Store[JsonObject] = Store(identify, {"color": by_color})
         self.changes: list[tuple[str, str, bool]] = []
-        self.versions: list[int] = []
         self.skipped: list[tuple[object, str]] = []
         self.failures: list[Failed] = []
         self.synced_at_change: list[bool] = []
@@ -95,7 +94,6 @@ class World:
             transform=self.transform,
             handlers=Handlers(
                 on_change=self.on_change,
-                on_version=self.versions.append,
                 on_skipped=lambda what, reason: self.skipped.append((what, reason)),
                 on_failed=self.failures.append,
             ),
@@ -191,7 +189,7 @@ def test_the_initial_list_is_told_before_the_reflector_is_synced() -> None:
     play(world, story)
     assert world.changes == [("add", "deneb", True), ("add", "vega", True)]
     assert world.synced_at_change == [False]
-    assert world.versions == [world.server.storage.version]
+    assert world.store.version == world.server.storage.version
     assert world.asked() == ["watch"]
 
 
@@ -212,8 +210,7 @@ def test_events_reach_the_store_and_then_the_handlers_in_order() -> None:
         ("delete", "deneb", False),
     ]
     assert world.colors() == {"vega": "red"}
-    assert world.versions == sorted(set(world.versions))
-    assert world.store.version == world.versions[-1] == world.server.storage.version
+    assert world.store.version == world.server.storage.version
 
 
 def test_a_bookmark_moves_the_version_and_nothing_else() -> None:
@@ -230,7 +227,7 @@ def test_a_bookmark_moves_the_version_and_nothing_else() -> None:
 
     play(world, story)
     assert world.changes == []
-    assert world.versions[-1] == world.server.storage.version
+    assert world.store.version == world.server.storage.version
 
 
 def test_a_watch_that_was_cut_is_taken_up_without_a_list_and_without_loss() -> None:
@@ -475,7 +472,6 @@ def test_a_garbled_line_is_skipped_and_the_stream_goes_on() -> None:
 
     play(world, story)
     assert world.skipped[0][0] == b'{"type": "ADDED", "obj\xff'
-    assert world.versions == sorted(set(world.versions))
     assert world.colors() == {"vega": "white"}
     assert world.asked() == ["watch"]
 
