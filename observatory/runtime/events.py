@@ -38,24 +38,13 @@ class Recorder:
         self.dropped = 0
         """How many were lost, because too many waited or because they could not be written."""
 
-    def record(
-        self,
-        regarding: JsonObject,
-        kind: str,
-        reason: str,
-        action: str,
-        note: str,
-        *,
-        related: JsonObject | None = None,
-    ) -> None:
+    def record(self, regarding: JsonObject, kind: str, reason: str, action: str, note: str) -> None:
         """Record what happened to an object; `kind` is NORMAL or WARNING.
 
         Returns at once and never raises.
         """
         try:
-            about = reference(related) if related is not None else None
-            event = Event(reference(regarding), kind, reason, action, note, about)
-            self._waiting.put_nowait(event)
+            self._waiting.put_nowait(Event(reference(regarding), kind, reason, action, note))
         except (asyncio.QueueFull, LookupError, TypeError) as error:
             self.dropped += 1
             _log.debug("Dropped Event", reason=reason, error=repr(error))

@@ -38,7 +38,6 @@ class Identity(NamedTuple):
     """What two Events have in common that are one series."""
 
     uid: str
-    related: str
     type: str
     reason: str
     action: str
@@ -59,14 +58,12 @@ class Event:
     """What was done, as one CamelCase word."""
     note: str
     """A sentence for people."""
-    related: JsonObject | None = None
 
     @property
     def identity(self) -> Identity:
         """See `Identity`."""
-        related = str((self.related or {}).get("uid") or "")
         uid = str(self.regarding.get("uid") or "")
-        return Identity(uid, related, self.type, self.reason, self.action, self.note)
+        return Identity(uid, self.type, self.reason, self.action, self.note)
 
 
 def reference(item: JsonObject) -> JsonObject:
@@ -96,8 +93,6 @@ def body(event: Event, now: datetime, instance: str) -> tuple[Key, JsonObject]:
         "note": shortened(event.note),
         "regarding": regarding,
     }
-    if event.related is not None:
-        made["related"] = event.related
     return Key(namespace, name), made
 
 
