@@ -42,6 +42,14 @@ def run_pod(cluster: Cluster, name: str, *command: str) -> JsonObject:
     )
 
 
+def zombies(name: str) -> list[str]:
+    """Dead processes of the cluster's node that nobody has reaped."""
+    sandbox = str(pids(name)["sandbox"])
+    command = ["ps", "--ppid", sandbox, "-o", "stat=,args="]  # status 1 when there is none
+    listed = subprocess.run(command, capture_output=True, text=True, check=False)
+    return [line for line in listed.stdout.splitlines() if line.startswith("Z")]
+
+
 def traces(name: str) -> list[str]:
     """What a cluster could leave on the machine."""
     mounts = [line for line in Path("/proc/mounts").read_text().splitlines() if f"/{name}" in line]
@@ -116,6 +124,9 @@ def test_two_clusters_side_by_side_run_containers_and_leave_nothing() -> None:
         ended = run_pod(cluster, "hello", "echo", f"hello {number}")
         assert ended["status"]["phase"] == "Succeeded"
         assert cluster.kubectl("logs", "hello") == f"hello {number}\n"
+        cluster.kubectl("delete", "pod", "hello")
+    for name in (FIRST, SECOND):
+        assert eventually(partial(zombies, name), lambda left: not left) == []
     for name in (FIRST, SECOND):
         assert traces(name)
         hack_cluster("down", "--name", name)

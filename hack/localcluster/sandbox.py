@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -36,15 +37,26 @@ _CGROUPS = Path("/sys/fs/cgroup")
 _DEVICES = Path("/sys/class/net")
 _CHECK_OR_ADD = ("--check", "--append")
 _PATIENCE = 10.0
-# The kernel reaps for a number 1 that ignores SIGCHLD: orphaned shims leave no zombies.
+# Of `sh`, dash does not pass on that SIGCHLD is ignored; of `env`, busybox's cannot ignore it.
+_SLEEP = """
+import signal
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+while True:
+    signal.pause()
+"""
 _SCRIPT = """
 mount --make-rshared /
 marker=$1; shift
-while [ $# -gt 0 ]; do mount --bind "$1" "$2"; shift 2; done
+while [ "$1" != -- ]; do mount --bind "$1" "$2"; shift 2; done
 touch "$marker"
-trap '' CHLD
-exec sleep infinity
+shift
+exec "$@"
 """
+
+
+def sleeper() -> list[str]:
+    """Number 1: it ignores SIGCHLD, so the kernel reaps and orphaned shims leave no zombies."""
+    return [sys.executable, "-ISc", _SLEEP]
 
 
 def private(cluster: Cluster, path: str) -> Path:
@@ -57,7 +69,7 @@ def command(cluster: Cluster, marker: Path) -> list[str]:
     script = ["sh", "-ec", _SCRIPT, "sandbox", str(marker)]
     mounts = [part for path in PRIVATE for part in (str(private(cluster, path)), path)]
     namespaces = ["--mount", "--propagation", "slave", "--pid", "--fork", "--mount-proc"]
-    return ["unshare", *namespaces, "--", *script, *mounts]
+    return ["unshare", *namespaces, "--", *script, *mounts, "--", *sleeper()]
 
 
 def enter(cluster: Cluster, argv: Sequence[str]) -> list[str]:

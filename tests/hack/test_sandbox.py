@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+from pathlib import Path
 
 import pytest
-from localcluster import containerd, kubelet, processes, sandbox
+from localcluster import containerd, kubelet, probe, processes, sandbox
 from localcluster.errors import ClusterError
 from localcluster.processes import Process
 from localcluster.slot import Slot
@@ -22,6 +25,18 @@ def test_every_private_folder_is_mounted_from_the_clusters_own() -> None:
 
 def test_private_folders_of_one_node_differ() -> None:
     assert len({sandbox.private(ONE, path) for path in sandbox.PRIVATE}) == len(sandbox.PRIVATE)
+
+
+def test_number_1_leaves_the_dead_to_the_kernel() -> None:
+    def ignored() -> int:
+        lines = Path("/proc", str(process.pid), "status").read_text().splitlines()
+        return next(int(line.split()[1], 16) for line in lines if line.startswith("SigIgn:"))
+
+    with subprocess.Popen(sandbox.sleeper()) as process:
+        try:
+            assert probe.wait(lambda: ignored() >> (signal.SIGCHLD - 1) & 1, 10)
+        finally:
+            process.kill()
 
 
 def test_a_command_cannot_enter_a_node_that_does_not_run() -> None:
