@@ -124,6 +124,8 @@ def test_two_clusters_side_by_side_run_containers_and_leave_nothing() -> None:
         ended = run_pod(cluster, "hello", "echo", f"hello {number}")
         assert ended["status"]["phase"] == "Succeeded"
         assert cluster.kubectl("logs", "hello") == f"hello {number}\n"
+        warnings = cluster.kubectl("get", "events", "--field-selector=type=Warning", "-o", "name")
+        assert "hello" not in warnings
         cluster.kubectl("delete", "pod", "hello")
     for name in (FIRST, SECOND):
         assert eventually(partial(zombies, name), lambda left: not left) == []

@@ -12,6 +12,7 @@ from .state import Cluster
 from .users import NODE_NAME
 
 NAME = "kubelet"
+_RESOLVERS = Path("/etc/resolv.conf")
 
 
 def component(cluster: Cluster, programs: Path) -> Component:
@@ -42,6 +43,10 @@ def config(cluster: Cluster) -> JsonObject:
         "port": cluster.slot.port("kubelet"),
         "healthzPort": cluster.slot.port("kubelet-health"),
         "authentication": {"x509": {"clientCAFile": str(cluster.folder.pki / "ca.crt")}},
+        # There is no cluster DNS, but without an address every Pod gets the Event
+        # MissingClusterDNS; at the gateway nobody listens, so a lookup fails at once.
+        "clusterDNS": nameservers(_RESOLVERS) or [cluster.slot.gateway],
+        "clusterDomain": "cluster.local",
         "containerRuntimeEndpoint": f"unix://{containerd.SOCKET}",
         "volumePluginDir": str(cluster.folder.node / "volume-plugins"),
         "oomScoreAdj": 0,  # not every root may lower it
@@ -64,3 +69,12 @@ def config(cluster: Cluster) -> JsonObject:
         },
         "imageGCHighThresholdPercent": 100,
     }
+
+
+def nameservers(path: Path) -> list[str]:
+    """The addresses of this machine's own name servers, by resolv.conf(5)."""
+    try:
+        lines = [line.split() for line in path.read_text().splitlines()]
+    except FileNotFoundError:
+        return []
+    return [words[1] for words in lines if len(words) > 1 and words[0] == "nameserver"]

@@ -58,6 +58,19 @@ def test_kubelets_side_by_side_do_not_meet(key: str) -> None:
     assert kubelet.config(ONE)[key] != kubelet.config(TWO)[key]
 
 
+def test_pods_resolve_names_as_this_machine_does(tmp_path: Path) -> None:
+    resolvers = tmp_path / "resolv.conf"
+    assert kubelet.nameservers(resolvers) == []
+    resolvers.write_text(
+        "# nameserver 1.1.1.1\nsearch lan\nnameserver 10.0.0.2\nnameserver fd00::2\n"
+    )
+    assert kubelet.nameservers(resolvers) == ["10.0.0.2", "fd00::2"]
+
+
+def test_there_is_always_an_address_for_cluster_dns() -> None:
+    assert kubelet.config(ONE)["clusterDNS"]
+
+
 def test_networks_side_by_side_do_not_meet() -> None:
     [one], [two] = (containerd.network(cluster)["plugins"] for cluster in (ONE, TWO))
     assert one["bridge"] != two["bridge"]
