@@ -13,8 +13,9 @@ _WAITING = mapping(
     "reason",
     message=string("What is waited for, in words."),
     reason=string(
-        "Why, in one word: `Dependencies`, `MaxConcurrent`, `Suspended`, `ImagePull`, "
-        "`Unschedulable`, `QuotaExceeded` and so on."
+        "Why, in one word: `Dependencies`, `MaxConcurrent`, `StartPending` (its turn is about to "
+        "come), `StatusFull` (the status has no room for more running tasks), `Suspended`, "
+        "`ImagePull`, `Unschedulable`, `QuotaExceeded` and so on."
     ),
     since=time("Since when the first of these tasks has waited for this."),
     task=string("One of these tasks, as an example."),

@@ -200,6 +200,10 @@ class Plan:
 # --- how it went ------------------------------------------------------------------------------
 
 
+NAMESPACE_WIDE = frozenset({"QuotaExceeded", "NamespaceTerminating", "Forbidden"})
+"""The reasons for refusing a Pod that would meet any other Pod of the namespace too."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refused:
     """The API server did not take a Pod. `permanent` says that asking again can't help."""
@@ -208,14 +212,21 @@ class Refused:
     message: str
     permanent: bool = False
 
+    @property
+    def namespace_wide(self) -> bool:
+        """Whether others would most likely meet the same answer."""
+        return self.reason in NAMESPACE_WIDE
+
 
 @dataclass(frozen=True, slots=True)
 class Answers:
     """What the API server said: for each start the Pod or the refusal, and which Pods are lost.
 
-    A start that nothing was heard of is in neither mapping: it is planned again.
+    A start that nothing was heard of is in neither mapping: it is planned again. `held_back` is
+    the refusal because of which it was not even tried.
     """
 
     started: Mapping[str, PodRef]
     refused: Mapping[str, Refused]
     lost: frozenset[str] = frozenset()
+    held_back: Refused | None = None

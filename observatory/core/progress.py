@@ -10,13 +10,24 @@ from observatory.api.names import revision_hash
 from observatory.api.status import Status, TaskPhase, TaskStatus
 from observatory.core import rows as row
 from observatory.core.fit import room_for_pods
-from observatory.core.model import Desired, Identity, Pod, PodRef, Program, Start
+from observatory.core.model import (
+    NAMESPACE_WIDE,
+    Desired,
+    Identity,
+    Pod,
+    PodRef,
+    Program,
+    Start,
+)
 from observatory.core.pods import name_of, pod_manifest, ref
 
 STARTS_AT_ONCE = 500
 """Starts in one plan. A larger fan-out takes several, so that other runs get their turn."""
 STATUS_FULL = "StatusFull"
 """Why a task waits where the status has no room to record one more Pod: some run to their end."""
+START_PENDING = "StartPending"
+"""Why a task waits that could start: its turn hasn't come, or nothing was heard of its Pod."""
+_NO_REFUSAL = frozenset({None, "Suspended", "MaxConcurrent", STATUS_FULL, START_PENDING})
 NAME_CONFLICT = "NameConflict"
 """Why a task waits whose Pod's name belongs to a Pod that isn't its own."""
 
@@ -96,19 +107,26 @@ def start_ready(run: Run, rows: list[TaskStatus], now: datetime) -> tuple[Start,
     running = sum(task.phase is TaskPhase.RUNNING for task in rows)
     slots = (run.desired.max_concurrent or len(rows)) - running
     room = room_for_pods(run.desired.size, (task.name for task in rows)) - running
-    for index in ready_tasks(rows, run.program):
+    for index in _in_turn(ready_tasks(rows, run.program), rows):
         if run.desired.suspend:
             rows[index] = row.waiting(rows[index], "Suspended", None, now)
         elif len(starts) >= slots:
             rows[index] = row.waiting(rows[index], "MaxConcurrent", None, now)
         elif len(starts) >= room:
             rows[index] = row.waiting(rows[index], STATUS_FULL, None, now)
-        elif len(starts) < STARTS_AT_ONCE:
-            if rows[index].reason in ("Suspended", "MaxConcurrent", STATUS_FULL):
-                rows[index] = row.plain(rows[index])
-            rows[index], start = _start(run, index, rows[index], by_name, now)
-            starts += [start] if start else []
+        else:
+            if rows[index].reason in _NO_REFUSAL:
+                rows[index] = row.waiting(rows[index], START_PENDING, None, now)
+            if len(starts) < STARTS_AT_ONCE:
+                rows[index], start = _start(run, index, rows[index], by_name, now)
+                starts += [start] if start else []
     return tuple(starts)
+
+
+def _in_turn(ready: list[int], rows: Sequence[TaskStatus]) -> list[int]:
+    """Last those whose own Pods were refused: they are not to keep the others back."""
+    waits = _NO_REFUSAL | NAMESPACE_WIDE
+    return sorted(ready, key=lambda index: rows[index].reason not in waits)
 
 
 def _start(

@@ -13,7 +13,16 @@ from datetime import datetime, timedelta
 from observatory.api.conditions import VALID, Reason, find_condition
 from observatory.api.status import Phase, Status, TaskPhase, TaskStatus
 from observatory.core import rows as row
-from observatory.core.model import Answers, Desired, Event, Plan, Refused, Start
+from observatory.core.model import (
+    NAMESPACE_WIDE,
+    Answers,
+    Desired,
+    Event,
+    Plan,
+    Refused,
+    Start,
+)
+from observatory.core.progress import START_PENDING
 from observatory.core.summary import TOO_LARGE, describe_failure, list_errors, summarize
 
 DENIED_FOR = timedelta(seconds=60)
@@ -43,7 +52,17 @@ def _settled(
         return row.started(task, pod, start.attempt.attempt, now)
     if refused := answers.refused.get(task.name):
         return _refused(task, start, refused, now)
+    if answers.held_back:
+        return _held_back(task, answers.held_back, now)
     return task
+
+
+def _held_back(task: TaskStatus, refused: Refused, now: datetime) -> TaskStatus:
+    """The row of a task that wasn't tried, since the whole namespace takes no Pods."""
+    known = task.reason in NAMESPACE_WIDE or task.reason == START_PENDING
+    if task.reason == refused.reason or not known:
+        return task
+    return row.waiting(task, refused.reason, refused.message, now)
 
 
 def _refused(task: TaskStatus, start: Start, refused: Refused, now: datetime) -> TaskStatus:

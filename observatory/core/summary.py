@@ -97,7 +97,7 @@ def _waiting(rows: Iterable[TaskStatus]) -> tuple[Waiting, ...]:
         ):
             waits.setdefault(task.reason or DEPENDENCIES, []).append(task)
     # What passes by itself comes last.
-    last = ("MaxConcurrent", "StatusFull", "Suspended", DEPENDENCIES)
+    last = ("MaxConcurrent", "StatusFull", "StartPending", "Suspended", DEPENDENCIES)
     rank = {reason: place for place, reason in enumerate(last)}
     return tuple(
         Waiting(

@@ -141,8 +141,12 @@ class Executor:
         await together(execution.errors, *(verify(pod) for pod in plan.verify))
         for batch in slow_start(plan.starts):
             await together(execution.errors, *(start(attempt) for attempt in batch))
-            if len(batch) > 1 and not any(each.attempt.task in started for each in batch):
-                break  # the others would most likely meet the same answer
+            tasks = [each.attempt.task for each in batch]
+            answers = [refused[name] for name in tasks if name in refused]
+            passed = started.keys() & tasks or not all(each.namespace_wide for each in answers)
+            if len(batch) > 1 and not passed:
+                # The others would most likely meet the same answer.
+                return Answers(started, refused, frozenset(lost), next(iter(answers), None))
         return Answers(started, refused, frozenset(lost))
 
     async def _store(self, status: Status, desired: Desired, version: str) -> str:

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
+from observatory.api.status import TaskPhase
 from observatory.core.fit import LIMIT, room_for_pods
 from observatory.core.progress import STARTS_AT_ONCE
 from tests.core.builders import (
@@ -14,6 +17,7 @@ from tests.core.builders import (
     planned,
     pod_of,
     running,
+    settled,
     wanted,
 )
 
@@ -21,7 +25,31 @@ from tests.core.builders import (
 def test_a_wide_fan_out_takes_several_plans() -> None:
     wide = wanted({f"t{index}": [] for index in range(STARTS_AT_ONCE + 1)})
 
-    assert len(planned(wide, begun(wide)).starts) == STARTS_AT_ONCE
+    made = planned(wide, begun(wide))
+
+    assert len(made.starts) == STARTS_AT_ONCE
+    last = settled(made, wide).tasks[-1]
+    assert (last.phase, last.reason) == (TaskPhase.PENDING, "StartPending")
+
+
+@pytest.mark.parametrize(
+    ("reason", "order"),
+    [
+        ("AdmissionDenied", ["b", "c", "a"]),
+        ("WebhookFailed", ["b", "c", "a"]),
+        ("QuotaExceeded", ["a", "b", "c"]),
+        ("StartPending", ["a", "b", "c"]),
+    ],
+)
+def test_whose_own_pod_was_refused_is_tried_last(reason: str, order: list[str]) -> None:
+    first, *others = begun(TRIO).tasks
+    waits = replace(first, reason=reason, since=later(0))
+    status = replace(begun(TRIO), tasks=(waits, *others))
+
+    made = planned(TRIO, status)
+
+    assert [start.attempt.task for start in made.starts] == order
+    assert made.draft.tasks[0] == waits
 
 
 def test_a_failure_skips_down_to_the_last_dependent_and_says_whose_fault_it_is() -> None:
@@ -45,10 +73,11 @@ def test_a_wait_for_a_slot_is_told_and_forgotten_when_there_is_one() -> None:
     limited = wanted({"a": [], "b": [], "c": []}, maxConcurrent=1)
 
     made = planned(limited, begun(limited))
-    assert [row.reason for row in made.draft.tasks] == [None, "MaxConcurrent", "MaxConcurrent"]
+    reasons = [row.reason for row in made.draft.tasks]
+    assert reasons == ["StartPending", "MaxConcurrent", "MaxConcurrent"]
 
     freed = planned(TRIO, made.draft)
-    assert [row.reason for row in freed.draft.tasks] == [None, None, None]
+    assert [row.reason for row in freed.draft.tasks] == ["StartPending"] * 3
     assert len(freed.starts) == 3
 
 

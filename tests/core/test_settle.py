@@ -84,6 +84,29 @@ def test_a_refusal_whose_time_was_not_stored_is_tried_again_all_the_same() -> No
     assert retry_at(refuse(stored, QUOTA, 9), {"a": QUOTA}, later(9)) == later(14)
 
 
+def test_who_is_not_tried_because_the_namespace_takes_none_waits_for_the_same() -> None:
+    made = planned(TRIO, begun(TRIO))
+
+    status = settle(made, Answers({}, {"a": QUOTA}, held_back=QUOTA), TRIO, NOW)
+
+    assert [(row.reason, row.message) for row in status.tasks] == [
+        (QUOTA.reason, QUOTA.message)
+    ] * 3
+    again = planned(TRIO, status, now=later(5))
+    worded = replace(QUOTA, message="exceeded quota: pods=11")
+    assert settle(again, Answers({}, {"a": worded}, held_back=worded), TRIO, later(5)) == status
+
+
+def test_who_waits_for_something_of_its_own_keeps_that_while_it_is_held_back() -> None:
+    first, *others = refuse(begun(TRIO), DENIED).tasks
+    made = planned(TRIO, replace(begun(TRIO), tasks=(first, *others)))
+
+    status = settle(made, Answers({}, {"b": QUOTA}, held_back=QUOTA), TRIO, later(9))
+
+    assert [row.reason for row in status.tasks] == [DENIED.reason, QUOTA.reason, QUOTA.reason]
+    assert status.tasks[0].since == NOW
+
+
 def test_a_permanent_refusal_fails_the_task() -> None:
     status = refuse(begun(CHAIN), Refused("InvalidPod", "no", permanent=True))
 

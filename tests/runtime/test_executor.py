@@ -13,7 +13,7 @@ from observatory.core.plan import plan
 from observatory.kube.errors import KubeError, LeaseLost, TooLarge
 from observatory.runtime.executor import Execution, Executor, slow_start
 from tests.fakes.apiserver import Request
-from tests.runtime.faults import BROKEN, CUT, QUOTA, REFUSED, failing
+from tests.runtime.faults import BROKEN, CUT, DENIED, NO_WEBHOOK, QUOTA, REFUSED, failing
 from tests.runtime.world import NAMESPACE, World, observatory, task
 
 KEY = Key(NAMESPACE, "night")
@@ -94,6 +94,30 @@ def test_where_everything_is_refused_few_are_tried() -> None:
 
     assert desk.count("create", "pods") == 3
     assert execution.requeue_at is not None
+    (waiting,) = desk.world.status("night")["waitingFor"]
+    assert (waiting["reason"], waiting["tasks"]) == ("QuotaExceeded", 100)
+
+
+@pytest.mark.parametrize("error", [DENIED, NO_WEBHOOK])
+def test_pods_that_are_refused_for_themselves_keep_no_other_back(error: KubeError) -> None:
+    desk = Desk(20)
+    desk.world.server.before = failing(error, "create", PODS, times=7)
+
+    execution = desk.begin()
+
+    assert execution.status is not None
+    assert sum(row.pod_uid is not None for row in execution.status.tasks) == 13
+
+
+def test_where_nothing_is_heard_few_are_tried_and_say_that_they_wait_for_their_turn() -> None:
+    desk = Desk(100)
+    desk.world.server.before = failing(CUT, "create", PODS, times=100)
+
+    desk.begin()
+
+    assert desk.count("create", "pods") == 3
+    (waiting,) = desk.world.status("night")["waitingFor"]
+    assert (waiting["reason"], waiting["tasks"]) == ("StartPending", 100)
 
 
 @pytest.mark.parametrize("error", [QUOTA, REFUSED, CUT])
