@@ -75,7 +75,7 @@ def _from_kubeconfig(files: tuple[Path, ...], context: str | None, clock: Clock)
         credentials=credentials,
         namespace=chosen.namespace,
         proxy=chosen.cluster.get("proxy-url") or None,
-        tls_server_name=chosen.cluster.get("tls-server-name") or None,
+        tls_server_name=str(chosen.cluster.get("tls-server-name") or "") or None,
         source=f'kubeconfig {chosen.source}, context "{chosen.context}"',
     )
 

@@ -160,7 +160,9 @@ def _items(document: JsonObject, section: str, file: Path) -> dict[str, JsonObje
 
 
 def _absolute(item: JsonObject, section: str, base: Path) -> JsonObject:
-    changed: JsonObject = {key: str(base / item[key]) for key in _PATHS[section] if item.get(key)}
+    changed: JsonObject = {
+        key: str(base / str(item[key])) for key in _PATHS[section] if item.get(key)
+    }
     run = item.get("exec")
     if section == "users" and isinstance(run, dict):
         command = str(run.get("command") or "")
@@ -174,7 +176,7 @@ def _names(merged: JsonObject, section: str) -> str:
 
 
 def _named(merged: JsonObject, section: str, name: object, source: str, where: str) -> JsonObject:
-    item: JsonObject | None = merged[section].get(name)
+    item: JsonObject | None = merged[section].get(name) if isinstance(name, str) else None
     if item is None:
         what = f'{_ITEM[section]} "{name}"{where} not found' if name else f"no cluster{where}"
         raise ConfigError(f"{_the(source)}: {what} (have: {_names(merged, section)})")

@@ -3,7 +3,9 @@ from __future__ import annotations
 import base64
 import os
 from pathlib import Path
+from typing import Any
 
+import orjson
 import pytest
 
 from observatory.api.types import JsonObject
@@ -117,6 +119,41 @@ def test_what_would_not_work_or_not_be_safe_is_refused(
     text = refused(path)
     assert message in text
     assert str(path) in text or "CERT" in text or "PEM" in text
+
+
+ODD: list[Any] = [None, True, 5, -1.5, "", "x", "https://a", [], [1], {}, {"name": "x"}]
+FIELDS = {
+    "clusters": (
+        *("server", "proxy-url", "tls-server-name", "certificate-authority", "extensions"),
+        *("certificate-authority-data", "insecure-skip-tls-verify"),
+    ),
+    "users": (
+        *("token", "tokenFile", "username", "password", "auth-provider", "exec"),
+        *("client-certificate", "client-key", "client-certificate-data", "client-key-data"),
+    ),
+    "contexts": ("cluster", "user", "namespace"),
+}
+
+
+@pytest.mark.parametrize("value", ODD, ids=repr)
+@pytest.mark.parametrize(
+    ("section", "field"), [(section, field) for section in FIELDS for field in FIELDS[section]]
+)
+def test_a_field_of_another_type_is_used_or_refused(
+    tmp_path: Path, section: str, field: str, value: object
+) -> None:
+    path = kubeconfig(tmp_path)
+    document = orjson.loads(path.read_bytes())
+    document[section][0][section.removesuffix("s")][field] = value
+    path.write_bytes(orjson.dumps(document))
+    texts = []
+    try:
+        config = loaded(path)
+    except ConfigError as error:
+        texts.append(str(error))
+    else:
+        texts += [config.server, config.namespace, config.proxy or "", config.tls_server_name or ""]
+    assert all("\n" not in text for text in texts)
 
 
 @pytest.mark.parametrize(
