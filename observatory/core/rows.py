@@ -90,7 +90,8 @@ def waiting_for_pod(row: TaskStatus, pod: Pod, now: datetime) -> tuple[TaskStatu
         return plain(row), None
     if not wait.hard and now < wait.since + SOFT_WAIT:
         return row, wait.since + SOFT_WAIT
-    if wait.hard and row.reason == wait.reason:
-        # The kubelet words one failure in several ways, in turn: each would be a write.
+    if row.reason == wait.reason and row.since:
+        # The kubelet words one failure in several ways, in turn, and the scheduler counts its
+        # nodes anew: each wording would be a write.
         return row, None
     return waiting(row, wait.reason, wait.message, wait.since), None

@@ -66,11 +66,12 @@ def test_a_soft_wait_is_told_after_ten_seconds(
     assert tell_at == (None if back is None else later(back))
 
 
-def test_another_wording_of_a_hard_wait_is_no_news() -> None:
+@pytest.mark.parametrize("hard", [True, False])
+def test_another_wording_of_a_wait_is_no_news(*, hard: bool) -> None:
     told = rows.waiting(ROW, "ImagePull", "ErrImagePull: not found", NOW)
-    wait = PodWait("ImagePull", "Back-off pulling image", NOW, hard=True)
+    wait = PodWait("ImagePull", "Back-off pulling image", NOW, hard=hard)
 
-    row, _ = rows.waiting_for_pod(told, replace(pod_of(CHAIN, "a"), wait=wait), NOW)
+    row, _ = rows.waiting_for_pod(told, replace(pod_of(CHAIN, "a"), wait=wait), later(60))
 
     assert row is told
 
