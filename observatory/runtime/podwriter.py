@@ -130,13 +130,15 @@ def refuses(error: ApiError) -> bool:
     """Whether the answer is about this very object, so that its user has to be told of it."""
     if isinstance(error, ServerError):
         return error.webhook_failed
-    return isinstance(error, BadRequest | Forbidden | Invalid | TooLarge)
+    return isinstance(error, AlreadyExists | BadRequest | Forbidden | Invalid | TooLarge)
 
 
 def refusal(error: ApiError) -> Refused:
     """What it means that the API server did not take an object, and whether to ask again."""
     if isinstance(error, ServerError):
         return Refused("WebhookFailed", error.message)
+    if isinstance(error, AlreadyExists):
+        return Refused(NAME_CONFLICT, error.message)
     if isinstance(error, Forbidden):
         return _forbidden(error)
     if error.denied_by_policy:

@@ -17,18 +17,33 @@ class Revisions:
         self._api = api
 
     async def keep(self, desired: Desired, program: Program, run: int) -> None:
-        """Store a program before a status names it. One that is stored already is as good."""
+        """Store a program before a status names it. One that is stored already is as good.
+
+        Raises:
+            AlreadyExists: A ControllerRevision of that name is not this program's.
+        """
         key = Key(desired.key.namespace, program.revision)
         body = revision_manifest(desired, program, run)
         try:
             await self._api.create(CONTROLLER_REVISIONS, key.namespace, body)
         except AlreadyExists:
-            # An earlier run had the same tasks, or an answer was lost. The name has a hash of the
-            # tasks and of the owner's UID, so it is the same; only its turn may be a new one.
-            patch = {"revision": run}
-            await self._api.patch(CONTROLLER_REVISIONS, key, patch, kind=PatchKind.MERGE)
+            await self._renumber(desired, program, run, key)
         if run > HISTORY_LIMIT:
             await self._prune(desired)
+
+    async def _renumber(self, desired: Desired, program: Program, run: int, key: Key) -> None:
+        """An earlier run had the same tasks, or an answer was lost: only its turn may be new."""
+        found = await self._api.get(CONTROLLER_REVISIONS, key)
+        if not _owned(found, desired) or found.get("data") != program.content:
+            text = (
+                f'ControllerRevision "{key.name}" exists and does not hold the tasks of this '
+                "Observatory; delete it to go on"
+            )
+            raise AlreadyExists(409, "AlreadyExists", text)
+        if found["revision"] != run:
+            # The UID is a precondition: it is this one that was looked at.
+            patch = {"metadata": {"uid": found["metadata"]["uid"]}, "revision": run}
+            await self._api.patch(CONTROLLER_REVISIONS, key, patch, kind=PatchKind.MERGE)
 
     async def load(self, desired: Desired, name: str) -> Program | None:
         """The program of that revision; None if it is gone or not ours to read."""

@@ -18,6 +18,7 @@ from observatory.core.desired import desire
 from observatory.core.fit import fitted
 from observatory.kube.errors import KubeError, TooLarge
 from observatory.runtime.reconciler import LAG_PATIENCE, TerminalError
+from tests.core.builders import program
 from tests.fakes.apiserver import Request
 from tests.runtime.faults import (
     BROKEN,
@@ -247,3 +248,20 @@ def test_a_pod_that_the_cache_lacks_is_looked_for_by_the_name_that_it_must_have(
     asked = world.server.requests[-1]
     assert (asked.verb, asked.key.name) == ("get", world.pod_of("a")["metadata"]["name"])
     assert world.phases("night")["a"] == "Running"
+
+
+def test_a_run_whose_revision_has_the_name_of_a_foreign_one_says_so_and_starts_nothing() -> None:
+    world = world_of()
+    name = program(desire(world.get("night"))).revision
+    foreign = {"metadata": {"name": name}, "data": {"of": "somebody else"}, "revision": 7}
+    foreign = world.server.create_now(CONTROLLER_REVISIONS, NAMESPACE, foreign)
+
+    for _ in range(3):
+        world.round("night")
+
+    assert world.status("night")["message"].startswith(f'NameConflict: ControllerRevision "{name}"')
+    assert (world.pods(), world.writes().count("update observatories/status")) == ([], 1)
+    assert world.server.get_now(CONTROLLER_REVISIONS, Key(NAMESPACE, name)) == foreign
+    world.server.delete_now(CONTROLLER_REVISIONS, Key(NAMESPACE, name))
+    world.run("night")
+    assert_succeeded(world)

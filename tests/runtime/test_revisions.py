@@ -9,6 +9,7 @@ from observatory.api.types import JsonObject
 from observatory.core.desired import desire
 from observatory.core.model import Desired, Program
 from observatory.core.revision import HISTORY_LIMIT
+from observatory.kube.errors import AlreadyExists
 from observatory.runtime.revisions import Revisions
 from tests.runtime.world import NAMESPACE, World, observatory, task
 
@@ -52,6 +53,38 @@ def test_kept_again_it_takes_the_number_of_its_run() -> None:
     program = desk.keep("v1", 3)
 
     assert desk.stored() == {program.revision: 3}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"metadata": {"ownerReferences": [{"uid": "somebody"}]}},
+        {"metadata": {"ownerReferences": None}},
+        {"data": {"spec": {"tasks": [task("a", image="i:v2")]}}},
+        {"data": None},
+    ],
+)
+def test_one_that_is_not_its_own_is_refused_and_left_alone(change: JsonObject) -> None:
+    desk = Desk()
+    name = desk.keep("v1", 1).revision
+    key = Key(NAMESPACE, name)
+    stored = desk.world.server.get_now(CONTROLLER_REVISIONS, key)
+    foreign = stored | change | {"metadata": stored["metadata"] | change.get("metadata", {})}
+    foreign = desk.world.server.storage.put(CONTROLLER_REVISIONS, key, foreign)
+
+    with pytest.raises(AlreadyExists, match=f'"{name}" exists and does not hold .* delete it'):
+        desk.keep("v1", 2)
+
+    assert desk.world.server.get_now(CONTROLLER_REVISIONS, key) == foreign
+
+
+def test_kept_again_for_the_same_run_nothing_is_written() -> None:
+    desk = Desk()
+    desk.keep("v1", 1)
+
+    desk.keep("v1", 1)
+
+    assert "patch" not in {request.verb for request in desk.world.server.requests}
 
 
 def test_the_last_ones_are_kept() -> None:
