@@ -151,7 +151,8 @@ def _up(options: argparse.Namespace) -> int:
     try:
         made = cluster.up(Wish(**{name: getattr(options, name) for name in _WISHES}))
     except KeyboardInterrupt:
-        say("Interrupted; the same command goes on from here, hack/cluster down removes it")
+        remedy = f"hack/cluster down --name {options.name} removes it"
+        say(f"Interrupted; the same command goes on from here, {remedy}")
         raise
     print(f"export KUBECONFIG={shlex.quote(str(made.folder.kubeconfig))}")
     return 0

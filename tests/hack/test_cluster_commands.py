@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 from localcluster import cli, cluster, state
 from localcluster.cluster import Wish
 from localcluster.errors import ClusterError
+from localcluster.lock import locked
 from localcluster.state import Backend, Cluster, Node
+
+PROGRAM = Path(__file__).resolve().parents[2] / "hack" / "cluster"
 
 
 def test_a_given_kubeconfig_is_only_used() -> None:
@@ -132,3 +137,16 @@ def test_what_is_not_understood_is_status_2(line: str) -> None:
     with pytest.raises(SystemExit) as raised:
         cli.main(line.split())
     assert raised.value.code == 2
+
+
+def test_who_interrupts_is_told_how_to_remove_this_very_cluster() -> None:
+    command = [PROGRAM, "up", "--no-node", "--name", "one"]
+    with (
+        locked("cluster-one"),
+        subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process,
+    ):
+        assert process.stderr
+        assert "Waiting" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert "hack/cluster down --name one removes it" in process.stderr.read()
+    assert process.returncode == 130
