@@ -9,6 +9,7 @@ import shlex
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from . import build, cluster, images, packages, state, status
 from .cluster import Wish
@@ -42,7 +43,7 @@ examples:
   hack/cluster down --all
 
 `up` on a cluster that is there starts what has died in it, and takes no time when nothing has.
-The first `up` builds for about 8 minutes on two cores; `hack/cluster build` does so beforehand.
+The first `up` builds for about 10 minutes on two cores; `hack/cluster build` does so beforehand.
 Nodes of --kubelet hold docker.io/library/busybox:1.36, made from this machine's busybox. Pods reach
 one another, and the API server by the address in their environment; there is no cluster DNS.
 Annotations tell how a Pod on --kwok ends, such as kwok.observatory/exit-code: "3"; all of them
@@ -56,6 +57,13 @@ it was interrupted
 _INTERRUPTED = 130
 _ADMINISTRATORS_PATH = "/usr/local/sbin:/usr/sbin:/sbin"  # `su` alone does not lead there
 _WISHES = tuple(field.name for field in dataclasses.fields(Wish))
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what was not understood in one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message} (see {self.prog} --help)\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """What may be typed."""
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="hack/cluster",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,

@@ -139,6 +139,13 @@ def test_what_is_not_understood_is_status_2(line: str) -> None:
     assert raised.value.code == 2
 
 
+def test_what_is_not_understood_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["up", "--nodes", "3"])
+    text = "error: --nodes belongs to --kwok and is at least 1 (see hack/cluster up --help)\n"
+    assert capsys.readouterr().err == text
+
+
 def test_who_interrupts_is_told_how_to_remove_this_very_cluster() -> None:
     command = [PROGRAM, "up", "--no-node", "--name", "one"]
     with (
