@@ -14,8 +14,8 @@ import gzip
 import logging
 import socket
 import ssl
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
@@ -23,11 +23,17 @@ from urllib.parse import parse_qs
 from hypercorn.asyncio import serve
 from hypercorn.config import Config, Sockets
 
+from observatory.telemetry.log import logger
+
 READ_SECONDS = 10
 """A client that sends nothing for so long is hung up on."""
 HANDSHAKE_SECONDS = 10
 _CLOSE_SECONDS = 1.0
 _GZIP_FROM = 1024
+_MOST_BODY = 1 << 20
+"""Bytes of a request's body that are read, and thrown away, before it is answered."""
+
+_log = logger("httpserver")
 
 _Message = dict[str, Any]
 _Send = Callable[[_Message], Awaitable[None]]
@@ -40,7 +46,7 @@ class AddressError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What handlers see of a request; its body is never read."""
+    """What handlers see of a request; they get no body."""
 
     path: str
     query: dict[str, list[str]]
@@ -106,14 +112,40 @@ async def serving(
     """Serve on the socket within the context; the socket is closed at its end."""
     stopping = asyncio.Event()
     config = _Config(listener, tls)
-    task = asyncio.create_task(serve(_app(handler), config, shutdown_trigger=stopping.wait))
+    with _broken_connections_logged():
+        task = asyncio.create_task(serve(_app(handler), config, shutdown_trigger=stopping.wait))
+        try:
+            yield
+        finally:
+            stopping.set()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            listener.close()
+
+
+@contextmanager
+def _broken_connections_logged() -> Iterator[None]:
+    """Log in one line that a connection's task failed, within the context.
+
+    hypercorn fails on some of what strangers send, such as CONNECT without a path. That ends their
+    connection and nothing else, but asyncio would log it as an error of ours, with a traceback.
+    """
+    loop = asyncio.get_running_loop()
+    before = loop.get_exception_handler()
+
+    def handle(_: asyncio.AbstractEventLoop, context: _Message) -> None:
+        if "client_connected_cb" in context["message"]:
+            _log.debug("Closed connection", error=repr(context.get("exception")))
+        elif before is not None:
+            before(loop, context)
+        else:
+            loop.default_exception_handler(context)
+
+    loop.set_exception_handler(handle)
     try:
         yield
     finally:
-        stopping.set()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-        listener.close()
+        loop.set_exception_handler(before)
 
 
 class _Config(Config):
@@ -152,6 +184,7 @@ def _app(handler: Handler) -> Callable[..., Awaitable[None]]:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
         elif scope["type"] == "http":
+            await _drain(receive)
             await _answer(scope, send, handler)
         # else a websocket: returning without an answer refuses it
 
@@ -164,6 +197,18 @@ async def _lifespan(receive: _Receive, send: _Send) -> None:
         await send({"type": f"{message['type']}.complete"})
         if message["type"] == "lifespan.shutdown":
             return
+
+
+async def _drain(receive: _Receive) -> None:
+    """Read what there is of a body: hypercorn's HTTP/2 fails if it comes after the answer."""
+    size = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(READ_SECONDS):
+            while size <= _MOST_BODY:
+                message = await receive()
+                size += len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return
 
 
 async def _answer(scope: _Message, send: _Send, handler: Handler) -> None:
