@@ -163,5 +163,6 @@ def _wrong_type(value: object, wanted: str, path: str) -> FieldError:
     if wanted == "array" and isinstance(value, str):
         hint = f"write [{quote(value)}]"
     elif wanted == "string" and isinstance(value, bool | int | float):
-        hint = f'write "{quote(value)}"'
+        # Not how: of what was `0777` or `1.10`, only the number is left.
+        hint = "put it into quotes"
     return invalid(path, value, detail, hint)

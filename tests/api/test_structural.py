@@ -77,8 +77,11 @@ def test_a_good_value_has_no_error() -> None:
             person(mood="sad"),
             ['p.mood: Unsupported value: "sad": supported values: "good", "bad"'],
         ),
-        (person(mood=5), ['p.mood: Invalid value: 5: must be a string (write "5")']),
-        (person(mood=True), ['p.mood: Invalid value: true: must be a string (write "true")']),
+        (person(mood=5), ["p.mood: Invalid value: 5: must be a string (put it into quotes)"]),
+        (
+            person(mood=True),
+            ["p.mood: Invalid value: true: must be a string (put it into quotes)"],
+        ),
         (
             person(friends="bob"),
             ['p.friends: Invalid value: "bob": must be an array (write ["bob"])'],
