@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import build, health, kubectl, local, probe, processes
+from . import build, health, kubectl, local, node, probe, processes
 from .state import Backend, Cluster
 from .users import PEOPLE
 
@@ -55,7 +55,7 @@ def look(cluster: Cluster) -> Status:
         name=cluster.name,
         backend=cluster.backend,
         node=cluster.node,
-        nodes=cluster.nodes,
+        nodes=len(node.names(cluster)),
         state="running" if running else "broken",
         server=server,
         version=version,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from localcluster import state, status
 from localcluster.state import Backend, Cluster, Node
 
@@ -28,3 +29,9 @@ def test_json_says_what_the_text_says() -> None:
     assert "3 x kwok" in text
     assert content["contexts"]["alice"] == ["editors"]
     assert [entry["name"] for entry in json.loads(status.as_json([found]))] == ["one"]
+
+
+@pytest.mark.parametrize(("node", "count"), [(Node.NONE, 0), (Node.KUBELET, 1), (Node.KWOK, 3)])
+def test_the_nodes_are_those_that_there_are(node: Node, count: int) -> None:
+    asked = 3 if node is Node.KWOK else 1
+    assert status.look(Cluster("one", node=node, nodes=asked)).nodes == count
