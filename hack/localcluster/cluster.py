@@ -33,12 +33,7 @@ def up(wish: Wish) -> Cluster:
     with locked(f"cluster-{wish.name}"):
         cluster = state.load(wish.name)
         if cluster is None:
-            planned = plan(wish)
-            if (
-                planned.backend is Backend.LOCAL
-            ):  # before the slot: its ports are free now, not later
-                build.ensure(build.programs([planned.node]))
-            cluster = _admit(planned)
+            cluster = _admit(plan(wish))
         else:
             _check_same(wish, cluster)
         match cluster.backend:
@@ -118,6 +113,11 @@ def plan(
 
 def _admit(cluster: Cluster) -> Cluster:
     """Give a new cluster a slot and write it down, before anything of it exists."""
+    match cluster.backend:
+        case Backend.LOCAL:  # before the slot: its ports are free now, not later
+            build.ensure(build.programs([cluster.node]))
+        case Backend.EXTERNAL:  # one that does not answer is not worth remembering
+            external.check(cluster)
     with locked("slots"):
         taken = {other.slot for other in state.load_all()}
         admitted = dataclasses.replace(cluster, slot=slot.choose(taken, slot.is_free))

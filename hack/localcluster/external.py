@@ -10,19 +10,27 @@ from .errors import ClusterError
 from .state import Cluster
 
 
-def up(cluster: Cluster) -> None:
-    """Keep a kubeconfig of one context, and check that the cluster answers."""
+def check(cluster: Cluster) -> None:
+    """Raise unless the kubeconfig that was given is there and its cluster answers."""
     source = Path(cluster.kubeconfig)
     if not source.is_file():
         raise ClusterError(f"there is no kubeconfig {source}")
-    context = [f"--context={cluster.context}"] if cluster.context else []
+    kubectl.run(source, "get", "--raw=/readyz", "--request-timeout=10s", *_context(cluster))
+
+
+def up(cluster: Cluster) -> None:
+    """Keep a kubeconfig of one context, and check that the cluster answers."""
+    check(cluster)
     view = ("config", "view", "--minify", "--flatten", "--output=json")
-    content = kubectl.run(source, *view, *context)
+    content = kubectl.run(Path(cluster.kubeconfig), *view, *_context(cluster))
     cluster.folder.kubeconfig.touch(mode=0o600)
     cluster.folder.kubeconfig.write_text(content)
-    kubectl.run(cluster.folder.kubeconfig, "get", "--raw=/readyz", "--request-timeout=10s")
 
 
 def down(cluster: Cluster) -> None:
     """Forget the cluster."""
     shutil.rmtree(cluster.folder.root)
+
+
+def _context(cluster: Cluster) -> list[str]:
+    return [f"--context={cluster.context}"] if cluster.context else []

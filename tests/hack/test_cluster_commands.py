@@ -75,11 +75,10 @@ def test_a_cluster_is_not_turned_into_another_kind(wish: Wish, text: str) -> Non
         cluster.up(wish)
 
 
-def test_a_missing_kubeconfig_is_named_and_nothing_is_left(cache_home: Path) -> None:
+def test_a_missing_kubeconfig_is_named_and_no_cluster_is_recorded() -> None:
     with pytest.raises(ClusterError, match="there is no kubeconfig /nowhere"):
         cluster.up(Wish("one", kubeconfig=Path("/nowhere")))
-    assert cluster.down("one")
-    assert not list((cache_home / "clusters").iterdir())
+    assert state.load_all() == []
 
 
 def test_removing_what_is_not_there_is_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
