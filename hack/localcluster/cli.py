@@ -88,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    named = argparse.ArgumentParser(add_help=False)
+    named = _Parser(add_help=False)
     named.add_argument("--name", default="default", help="which cluster (default: %(default)s)")
 
     _up_options(commands.add_parser("up", parents=[named], help="make a cluster, or heal it"))
