@@ -8,6 +8,7 @@ command that was given is imported, so that each starts as fast as it can.
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -33,6 +34,7 @@ Exit codes: 0 all is well, 1 what was asked about is not, 2 the command could no
 """
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
+_CANNOT_WRITE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 class Parser(argparse.ArgumentParser):
@@ -47,15 +49,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     try:
-        options = _parser(arguments).parse_args(arguments)
-        code: int = options.handler(options)
+        return _run(arguments)
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        # Whoever read the output has read enough. Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read the output has read enough.
+        _discard_output()
         return _BROKEN_PIPE
+    except OSError as error:
+        if error.errno not in _CANNOT_WRITE:
+            raise
+        _discard_output()
+        print(f"error: cannot write the output: {(error.strerror or '').lower()}", file=sys.stderr)
+        return 2
+
+
+def _run(arguments: Sequence[str]) -> int:
+    try:
+        options = _parser(arguments).parse_args(arguments)
+        code: int = options.handler(options)
+    finally:
+        # Here, where it can still be told that this failed.
+        if sys.stdout is not None:
+            sys.stdout.flush()
     return code
+
+
+def _discard_output() -> None:
+    """Let what is left go nowhere: Python would complain once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:

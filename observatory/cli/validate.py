@@ -116,15 +116,35 @@ def _checked(report: Report) -> bool:
 
 
 def _inspect(file: str) -> Iterator[Report]:
-    if file != "-" and Path(file).is_dir():
-        found = sorted(path for path in Path(file).rglob("*") if path.suffix in SUFFIXES)
-        if not found:
-            reason = f"directory has no file that ends in {', '.join(SUFFIXES)}"
-            yield Report(file, problem=reason, unreadable=True)
-        for path in found:
-            yield _inspect_file(str(path))
-    else:
+    if file == "-" or not os.path.isdir(file):  # noqa: PTH112 -- Path.is_dir may raise
         yield _inspect_file(file)
+        return
+    found, failures = _search(file)
+    if failures:
+        yield Report(file, problem=_unsearched(failures), unreadable=True)
+    elif not found:
+        reason = f"directory has no file that ends in {', '.join(SUFFIXES)}"
+        yield Report(file, problem=reason, unreadable=True)
+    for path in found:
+        yield _inspect_file(str(path))
+
+
+def _search(directory: str) -> tuple[list[Path], list[OSError]]:
+    """The files to read in a directory and those in it, and what could not be searched."""
+    failures: list[OSError] = []
+    found = [
+        Path(parent, name)
+        for parent, _, names in os.walk(directory, onerror=failures.append)
+        for name in names
+        if Path(name).suffix in SUFFIXES
+    ]
+    return sorted(found), failures
+
+
+def _unsearched(failures: list[OSError]) -> str:
+    first = failures[0]
+    more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
+    return f"cannot search {first.filename}: {(first.strerror or str(first)).lower()}{more}"
 
 
 def _inspect_file(file: str) -> Report:
@@ -228,7 +248,10 @@ def _print_report(report: Report, *, quiet: bool) -> None:
 
 def _paint(code: str, text: str) -> str:
     plain = (
-        not sys.stdout.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+        sys.stdout is None
+        or not sys.stdout.isatty()
+        or os.environ.get("NO_COLOR")
+        or os.environ.get("TERM") == "dumb"
     )
     return text if plain else f"\x1b[{code}m{text}\x1b[0m"
 

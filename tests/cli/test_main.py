@@ -1,5 +1,7 @@
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -67,3 +69,21 @@ def test_a_reader_that_closes_early_gets_no_traceback() -> None:
     command = f"{python} validate --output json $(yes nope | head -n 5000) | head -n 1"
     done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("{\n", "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this machine has no full device")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_cannot_be_written_is_one_line_and_exit_2(
+    tmp_path: Path, unbuffered: str
+) -> None:
+    (tmp_path / "a.yaml").write_text("kind: Pod")
+    command = f"{sys.executable} -m observatory validate {tmp_path} > /dev/full"
+    done = subprocess.run(
+        ["/bin/sh", "-c", command],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+    )
+    assert done.stderr == "error: cannot write the output: no space left on device\n"
+    assert done.returncode == 2

@@ -1,5 +1,6 @@
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -144,6 +145,24 @@ def test_a_directory_without_files_is_an_error(write: Path, capsys: Output) -> N
     assert capsys.readouterr().err == (
         "error: d: directory has no file that ends in .yaml, .yml, .json\n"
     )
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="this machine has no /proc")
+def test_a_directory_that_cannot_be_searched_is_one_line(write: Path, capsys: Output) -> None:
+    # Of a process that has ended while it is still a child, some directories cannot be listed.
+    done = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
+    assert done.stdout is not None
+    done.stdout.read()
+    os.waitid(os.P_PID, done.pid, os.WEXITED | os.WNOWAIT)
+    try:
+        assert main(["validate", f"/proc/{done.pid}"]) == 2
+    finally:
+        done.stdout.close()
+        done.wait()
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"error: /proc/{done.pid}: cannot search /proc/{done.pid}/")
+    assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
