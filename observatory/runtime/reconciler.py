@@ -56,6 +56,19 @@ class _Known:
     status: Status
     pinned: Program | None = None
 
+    @property
+    def uid(self) -> str:
+        """The UID of the Observatory."""
+        return self.desired.uid
+
+
+@dataclass(frozen=True, slots=True)
+class _AtRest:
+    """An Observatory for which nothing was to be done: all that is kept of most of them."""
+
+    uid: str
+    version: str
+
 
 class Reconciler:
     """Reconciles Observatories over an `Api`, from the caches."""
@@ -72,7 +85,7 @@ class Reconciler:
         # No cache has to catch up with writes about Pods whose owner is gone.
         self._strays = PodWriter(api, lambda *_: None)
         self._revisions = Revisions(api)
-        self._known: dict[Key, _Known] = {}
+        self._known: dict[Key, _Known | _AtRest] = {}
         self._lagging_since: dict[Key, datetime] = {}
 
     async def reconcile(self, key: Key) -> Result:
@@ -94,6 +107,8 @@ class Reconciler:
             self._forget(key)
             _raise_first(await self._sweep(key, pods))
             return Result()
+        if self._rests(observatory, key, pods):
+            return Result()
         known = self._derive(observatory, key)
         errors: list[KubeError] = []
         if strays := [pod for pod in pods if pod.owner_uid != uid]:
@@ -102,9 +117,19 @@ class Reconciler:
             strays = [pod for pod in strays if pod.uid not in recorded]
             pods = tuple(pod for pod in pods if pod.owner_uid == uid or pod.uid in recorded)
             errors = await self._sweep(key, strays)
+        version = known.version
         result = await self._step(observatory, known, pods)
         _raise_first(errors)  # only now: what a namesake left behind keeps no run back
+        if result == Result() and known.version == version and not known.status.active:
+            self._known[key] = _AtRest(known.uid, known.version)
         return result
+
+    def _rests(self, observatory: JsonObject, key: Key, pods: tuple[Pod, ...]) -> bool:
+        """Whether there is nothing to do still: the object is the same, its Pods are let go."""
+        metadata = observatory["metadata"]
+        if self._known.get(key) != _AtRest(metadata["uid"], metadata["resourceVersion"]):
+            return False
+        return all(pod.outcome and not (pod.gated or pod.tracked) for pod in pods)
 
     def _must_wait(self, key: Key, uid: str, scope: Scope) -> bool:
         """Whether the cache lacks our own last writes; their watch events bring the key back."""
@@ -139,8 +164,10 @@ class Reconciler:
     def _derive(self, observatory: JsonObject, key: Key) -> _Known:
         metadata = observatory["metadata"]
         known = self._known.get(key)
-        if known is None or known.desired.uid != metadata["uid"]:
+        if known is not None and known.uid != metadata["uid"]:
             self._forget(key)
+            known = None
+        if not isinstance(known, _Known):
             known = self._known[key] = _Known(desire(observatory), "", Status())
         elif (known.desired.generation, known.desired.deleting) != (
             metadata.get("generation", 0),
@@ -210,7 +237,7 @@ class Reconciler:
         self._lagging_since.pop(key, None)
         known = self._known.pop(key, None)
         if known is not None:
-            self._consistency.forget(known.desired.uid)
+            self._consistency.forget(known.uid)
 
 
 def _raise_first(errors: Sequence[KubeError]) -> None:

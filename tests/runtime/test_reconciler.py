@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from datetime import timedelta
 
 import pytest
 
 from observatory.api.names import (
+    FINALIZER,
     OBSERVATORIES,
+    PODS,
+    Key,
 )
 from observatory.api.types import JsonObject
+from observatory.core.model import Program
 from observatory.runtime.reconciler import LAG_PATIENCE, TerminalError
 from tests.fakes.apiserver import Request
 from tests.runtime.world import (
     CHAIN,
     KEY,
+    NAMESPACE,
     Controller,
+    World,
     assert_at_rest,
     assert_succeeded,
     observatory,
@@ -214,3 +221,38 @@ def test_a_paused_operator_that_wakes_up_late_changes_nothing() -> None:
 
     assert world.get("night") == done
     assert set(world.kubelet.starts.values()) == {1}
+
+
+def derived(name: str) -> int:
+    """How many programs of this Observatory are in memory."""
+    gc.collect()
+    found = [item for item in gc.get_objects() if isinstance(item, Program)]
+    return sum(item.revision.startswith(f"{name}-") for item in found)
+
+
+def test_of_a_run_at_rest_nothing_is_kept_that_can_be_derived_anew() -> None:
+    world = World()
+    world.apply(observatory("rested", *CHAIN))
+    world.step("rested")
+    assert derived("rested") == 1
+
+    world.run("rested")
+
+    assert world.status("rested")["phase"] == "Succeeded"
+    assert derived("rested") == 0
+
+
+def test_at_rest_it_still_lets_go_of_pods_and_runs_again_when_it_is_edited() -> None:
+    world = world_of(task("a"))
+    world.run("night")
+    pod = world.pod_of("a")
+    pod["metadata"]["finalizers"] = [FINALIZER]
+    world.server.storage.put(PODS, Key(NAMESPACE, pod["metadata"]["name"]), pod)
+    world.run("night")
+    assert world.held() == []
+
+    world.edit("night", tasks=[task("b")])
+    world.run("night")
+
+    assert (world.status("night")["run"], world.phases("night")) == (2, {"b": "Succeeded"})
+    assert_at_rest(world)
