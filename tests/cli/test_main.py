@@ -76,7 +76,7 @@ def test_a_reader_that_closes_early_gets_no_traceback() -> None:
 def test_output_that_cannot_be_written_is_one_line_and_exit_2(
     tmp_path: Path, unbuffered: str
 ) -> None:
-    (tmp_path / "a.yaml").write_text("kind: Pod")
+    (tmp_path / "a.yaml").write_text("a: 1")
     command = f"{sys.executable} -m observatory validate {tmp_path} > /dev/full"
     done = subprocess.run(
         ["/bin/sh", "-c", command],
