@@ -22,7 +22,6 @@ SUCCEEDED = "Succeeded"
 FAILED = "Failed"
 COMPLETE = "Complete"
 SCHEDULED = "Scheduled"
-CANCELLED = "Cancelled"
 
 TYPES = {
     VALID: "The spec has no error. While it is False nothing new is started.",
@@ -30,7 +29,6 @@ TYPES = {
     FAILED: "The run has ended and not every task succeeded. Unknown until it has ended.",
     COMPLETE: "The run has ended, either way. Scripts wait for this one.",
     SCHEDULED: "Runs are started by `spec.schedule`. Only where there is one.",
-    CANCELLED: "The run was told to stop before its end.",
 }
 """What each type of condition says when it is True."""
 
@@ -109,12 +107,6 @@ class Condition:
 def find_condition(conditions: tuple[Condition, ...], type_: str) -> Condition | None:
     """The condition of that type, if there is one."""
     return next((condition for condition in conditions if condition.type == type_), None)
-
-
-def is_true(conditions: tuple[Condition, ...], type_: str) -> bool:
-    """Whether there is a condition of that type and it is True."""
-    condition = find_condition(conditions, type_)
-    return condition is not None and condition.status == TRUE
 
 
 def set_condition(

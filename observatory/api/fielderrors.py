@@ -175,7 +175,7 @@ def _place(path: str) -> list[tuple[int, str]]:
     return [(len(part) if part.isdecimal() else 0, part) for part in parts]
 
 
-def summarize(errors: Sequence[object], limit: int = 10) -> str:
+def list_errors(errors: Sequence[object], limit: int = 10) -> str:
     """The errors in one line: the first `limit` of them, and how many more there are."""
     text = "; ".join(str(error) for error in errors[:limit])
     more = len(errors) - limit

@@ -19,7 +19,7 @@ from observatory.api.types import JsonObject
 
 
 class Phase(StrEnum):
-    """Where a run is, derived from its conditions."""
+    """Where a run is. Like the conditions, it is derived from the rows of the tasks."""
 
     PENDING = "Pending"
     RUNNING = "Running"

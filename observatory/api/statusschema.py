@@ -90,9 +90,9 @@ STATUS = mapping(
     completionTime=time("When the run ended, either way."),
     conditions=map_by(
         "type",
-        "The facts that everything else here is derived from: `Valid`, `Succeeded`, `Failed`, "
-        "`Complete`, `Scheduled`, `Cancelled`. `Complete` is True when the run has ended either "
-        "way; `Succeeded` and `Failed` say which way.",
+        "What the spec and the states of the tasks amount to, for scripts: `Valid`, `Succeeded`, "
+        "`Failed`, `Complete`, `Scheduled`. `Complete` is True when the run has ended either way; "
+        "`Succeeded` and `Failed` say which way.",
         _CONDITION,
         maxItems=32,
     ),
@@ -106,8 +106,8 @@ STATUS = mapping(
     ),
     phase=string(
         "`Pending`: no task has started (`message` says why). `Running`. `Succeeded`: every task "
-        "succeeded. `Failed`: at least one did not, and nothing runs any more. A summary of the "
-        "conditions.",
+        "succeeded. `Failed`: at least one did not, and nothing runs any more. A summary of "
+        "`tasks`.",
         enum=list(PHASES),
     ),
     progress=string("How many of the tasks have succeeded, such as `7/12`."),

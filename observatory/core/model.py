@@ -1,7 +1,7 @@
 """The values that planning works with: what is wanted, what is seen, and what is to be done.
 
 `Desired` and `Observed` go in, a `Plan` comes out. The executor carries the plan out and hands its
-`Answers` back to `core.plan.settle`, which says what the status is to hold.
+`Answers` back to `core.settle.settle`, which says what the status is to hold.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from observatory.api.conditions import VALID, Reason, find_condition
+from observatory.api.fielderrors import list_errors
 from observatory.api.status import Phase, Status, TaskPhase, TaskStatus
 from observatory.core import rows as row
 from observatory.core.model import (
@@ -23,7 +24,7 @@ from observatory.core.model import (
     Start,
 )
 from observatory.core.progress import START_PENDING
-from observatory.core.summary import TOO_LARGE, describe_failure, list_errors, summarize
+from observatory.core.summary import TOO_LARGE, describe_failure, summarize
 
 DENIED_FOR = timedelta(seconds=60)
 """How long admission may go on denying a Pod before its task fails: policies get rolled out."""

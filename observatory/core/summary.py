@@ -24,6 +24,7 @@ from observatory.api.conditions import (
     find_condition,
     set_condition,
 )
+from observatory.api.fielderrors import list_errors
 from observatory.api.status import Failure, Phase, Status, TaskPhase, TaskStatus, Waiting
 from observatory.api.times import format_duration, whole_seconds
 from observatory.core.model import Desired
@@ -31,7 +32,6 @@ from observatory.core.model import Desired
 DEPENDENCIES = "Dependencies"
 """The reason of tasks that wait for others: the one wait that isn't told on each row."""
 
-ERRORS_SHOWN = 10
 DELETED = "The Observatory was deleted before its run ended"
 TOO_LARGE = (
     "Spec and status together exceed what etcd stores in one object (1.5 MiB): nothing more is "
@@ -249,9 +249,3 @@ def _reason(status: Status) -> tuple[Reason, str | None]:
             return Reason.CANCELLED, DELETED
         case _:
             assert_never(status.phase)
-
-
-def list_errors(errors: tuple[str, ...]) -> str:
-    """The errors of a spec in one text; of very many, the first."""
-    more = len(errors) - ERRORS_SHOWN
-    return "; ".join(errors[:ERRORS_SHOWN]) + (f"; and {more} more" if more > 0 else "")

@@ -16,7 +16,6 @@ from observatory.api.conditions import (
     Condition,
     Reason,
     find_condition,
-    is_true,
     set_condition,
 )
 
@@ -107,9 +106,6 @@ def test_conditions_are_found_by_type() -> None:
     held = set_condition(held, Condition(COMPLETE, FALSE, "Running"), NOW)
     assert find_condition(held, COMPLETE) == held[1]
     assert find_condition(held, SUCCEEDED) is None
-    assert is_true(held, VALID)
-    assert not is_true(held, COMPLETE)
-    assert not is_true(held, SUCCEEDED)
 
 
 @pytest.mark.parametrize("reason", list(Reason))

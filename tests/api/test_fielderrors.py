@@ -14,10 +14,10 @@ from observatory.api.fielderrors import (
     duplicate,
     forbidden,
     invalid,
+    list_errors,
     not_found,
     quote,
     required,
-    summarize,
     too_long,
     too_many,
     unsupported,
@@ -124,9 +124,9 @@ def test_ordering_survives_indexes_of_any_length() -> None:
 
 def test_a_summary_shows_ten_errors_and_counts_the_rest() -> None:
     errors = [required(f"a[{index}]") for index in range(13)]
-    text = summarize(errors)
+    text = list_errors(errors)
     assert text.startswith("a[0]: Required value; a[1]: Required value; ")
     assert text.endswith("a[9]: Required value; and 3 more")
-    assert summarize(errors[:2]) == "a[0]: Required value; a[1]: Required value"
-    assert summarize(errors[:3], limit=1) == "a[0]: Required value; and 2 more"
-    assert summarize([]) == ""
+    assert list_errors(errors[:2]) == "a[0]: Required value; a[1]: Required value"
+    assert list_errors(errors[:3], limit=1) == "a[0]: Required value; and 2 more"
+    assert list_errors([]) == ""

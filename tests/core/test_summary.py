@@ -7,7 +7,7 @@ import pytest
 from observatory.api.conditions import COMPLETE, FAILED, SUCCEEDED, VALID, find_condition
 from observatory.api.status import Phase, Status, TaskPhase, TaskStatus
 from observatory.core.model import Desired
-from observatory.core.summary import list_errors, summarize
+from observatory.core.summary import summarize
 from tests.core import builders
 from tests.core.builders import (
     CHAIN,
@@ -126,10 +126,6 @@ def test_an_invalid_spec_is_in_its_condition_with_all_errors() -> None:
     assert (valid.status, valid.reason) == ("False", "Invalid")
     assert '"x"' in valid.message
     assert '"y"' in valid.message
-
-
-def test_of_very_many_errors_the_first_are_listed() -> None:
-    assert list_errors(tuple("abcdefghijkl")) == "a; b; c; d; e; f; g; h; i; j; and 2 more"
 
 
 def test_an_edit_after_the_end_that_is_invalid_is_told_beside_the_result() -> None:
