@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,27 +31,60 @@ class Document:
         return self.lines.get(path, 0)
 
 
-def read_documents(text: str) -> Iterator[Document]:
+def read_documents(text: str, *, json_only: bool = False) -> Iterator[Document]:
     """The documents of a text, without the empty ones.
+
+    With `json_only` they are JSON texts, one after the other, without what only YAML allows:
+    comments, commas before an end, words without quotes.
 
     Raises:
         DocumentError: The text, from here on, is neither YAML nor JSON, or is refused.
     """
+    if json_only:
+        yield from _read_json(text)
+        return
     if text.lstrip()[:1] in ("{", "["):
         try:
-            value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+            value, end = _decoded(text, _after_space(text, 0))
         except json.JSONDecodeError:
-            pass  # It may be YAML in braces, or several documents.
-        except RecursionError as error:
-            raise DocumentError("nested too deep") from error
-        except DocumentError:
-            raise
-        except ValueError as error:  # Python refuses integers of thousands of digits.
-            raise DocumentError("a number has too many digits") from error
+            pass  # It may be YAML in braces.
         else:
-            yield Document(value, {})
-            return
+            if _after_space(text, end) == len(text):
+                yield Document(value, {})
+                return
     yield from _read_yaml(text)
+
+
+def _read_json(text: str) -> Iterator[Document]:
+    start = _after_space(text, 0)
+    while start < len(text):
+        try:
+            value, end = _decoded(text, start)
+        except json.JSONDecodeError as error:
+            problem = error.msg[:1].lower() + error.msg[1:]
+            raise DocumentError(
+                f"not JSON: column {error.colno}: {problem}", error.lineno
+            ) from None
+        yield Document(value, {})
+        start = _after_space(text, end)
+
+
+def _after_space(text: str, start: int) -> int:
+    match = _SPACE.match(text, start)
+    return match.end() if match else start
+
+
+def _decoded(text: str, start: int) -> tuple[object, int]:
+    """The JSON value that begins there, and where it ends; raises `json.JSONDecodeError`."""
+    try:
+        value, end = _DECODER.raw_decode(text, start)
+    except RecursionError as error:
+        raise DocumentError("nested too deep") from error
+    except (DocumentError, json.JSONDecodeError):
+        raise
+    except ValueError as error:  # Python refuses integers of thousands of digits.
+        raise DocumentError("a number has too many digits") from error
+    return value, end
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -63,6 +97,10 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 def _no_constant(name: str) -> NoReturn:
     raise DocumentError(f"{name} is not a JSON number")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
+_SPACE = re.compile(r"[ \t\r\n]*")
 
 
 def _read_yaml(text: str) -> Iterator[Document]:

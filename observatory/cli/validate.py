@@ -30,7 +30,7 @@ examples:
   observatory validate --output json *.yaml | jq '.files[].documents[].errors'
 
 Objects of other kinds are skipped. Exit codes: 0 every Observatory is valid, 1 at least one is not
-or a file is not YAML, 2 a file could not be read.
+or a file is neither YAML nor JSON, 2 a file could not be read or the report not be written.
 """
 
 
@@ -150,7 +150,7 @@ def _unsearched(failures: list[OSError]) -> str:
 def _inspect_file(file: str) -> Report:
     verdicts: list[Verdict] = []
     try:
-        for document in read_documents(_read(file)):
+        for document in read_documents(_read(file), json_only=file.endswith(".json")):
             verdicts += _judge(document)
     except _UnreadableError as error:
         return Report(file, problem=str(error), unreadable=True)

@@ -85,6 +85,38 @@ def test_what_is_refused_says_why_and_where(text: str, message: str, line: int) 
     assert where == line
 
 
+@pytest.mark.parametrize(
+    ("text", "message", "line"),
+    [
+        ('{"a": 1,\n "b": 2,\n}', "not JSON: column ", 2),
+        ('{"a": 1, # one\n "b": 2}', "not JSON: column 10: expecting property name", 1),
+        ("[1, 2,]", "not JSON: column ", 1),
+        ("a: 1", "not JSON: column 1: expecting value", 1),
+        ("{a: 1}", "not JSON: column 2: expecting property name", 1),
+        ('{"a": 1}\n  x', "not JSON: column 3: expecting value", 2),
+        ('{"a": 1, "a": 2}', 'key "a" is given twice in one object', 0),
+        ('{"a": 1', "not JSON: column 8: expecting ',' delimiter", 1),
+    ],
+)
+def test_json_may_have_to_be_json(text: str, message: str, line: int) -> None:
+    with pytest.raises(DocumentError) as caught:
+        list(read_documents(text, json_only=True))
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+    # Python 3.13 points at the comma, older versions at what comes after it.
+    assert line <= caught.value.line <= (line + 1 if ",\n}" in text else line)
+
+
+def test_json_texts_may_follow_each_other() -> None:
+    texts = '\n{"a": 1}\n{"a": 2}[]\n'
+    assert [document.value for document in read_documents(texts, json_only=True)] == [
+        {"a": 1},
+        {"a": 2},
+        [],
+    ]
+    assert list(read_documents(" \n", json_only=True)) == []
+
+
 def test_depth_is_bounded() -> None:
     assert read("- " * MAX_DEPTH + "x") != []
     assert refusal("- " * (MAX_DEPTH + 1) + "x")[0] == f"nested more than {MAX_DEPTH} deep"

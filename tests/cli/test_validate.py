@@ -100,6 +100,18 @@ def test_json_and_standard_input_are_read() -> None:
     )
 
 
+def test_a_json_file_is_not_read_as_yaml(write: Path, capsys: Output) -> None:
+    text = '{"kind": "Pod", # a comment\n "apiVersion": "v1"}'
+    (write / "a.json").write_text(text)
+    (write / "a.yaml").write_text(text)
+    assert main(["validate", "a.yaml"]) == 0
+    capsys.readouterr()
+    assert main(["validate", "a.json"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("error: a.json:1: not JSON: column 17: expecting property name")
+    assert err.count("\n") == 1
+
+
 def test_the_report_can_be_json(write: Path, capsys: Output) -> None:
     (write / "a.yaml").write_text(f"{BAD}---\n{OTHER}")
     assert main(["validate", "--output", "json", "a.yaml"]) == 1
