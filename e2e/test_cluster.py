@@ -86,6 +86,17 @@ def test_up_again_changes_nothing_and_heals_what_was_killed() -> None:
 
 
 @pytest.mark.usefixtures("clean")
+def test_a_cluster_whose_every_process_was_killed_gives_way_to_one_of_another_kind() -> None:
+    up(FIRST, "--no-node").kubectl("create", "namespace", "old")
+    for pid in pids(FIRST).values():
+        os.kill(pid, signal.SIGKILL)
+    eventually(partial(traces, FIRST), lambda left: not left)
+    cluster = up(FIRST, "--no-node", "--audit")
+    assert status(FIRST)["audit_log"]
+    assert "old" not in cluster.kubectl("get", "namespaces", "-o", "name")
+
+
+@pytest.mark.usefixtures("clean")
 def test_users_have_the_rights_of_their_groups_and_the_audit_log_knows_them() -> None:
     cluster = up(FIRST, "--no-node", "--audit")
     denied = cluster.kubectl("--context=alice", "get", "pods", check=False)

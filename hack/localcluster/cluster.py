@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import build, containerd, external, kind, local, packages, slot, state
+from .console import say
 from .errors import ClusterError
 from .lock import locked
 from .state import Backend, Cluster, Node
@@ -32,10 +33,8 @@ def up(wish: Wish) -> Cluster:
     state.check_name(wish.name)
     with locked(f"cluster-{wish.name}"):
         cluster = state.load(wish.name)
-        if cluster is None:
-            cluster = _admit(plan(wish))
-        else:
-            _check_same(wish, cluster)
+        if cluster is None or not is_kept(cluster, wish):
+            cluster = _admit(plan(wish), cluster)
         match cluster.backend:
             case Backend.LOCAL:
                 local.up(cluster)
@@ -111,13 +110,20 @@ def plan(
     return made_here
 
 
-def _admit(cluster: Cluster) -> Cluster:
-    """Give a new cluster a slot and write it down, before anything of it exists."""
+def _admit(cluster: Cluster, dead: Cluster | None) -> Cluster:
+    """Give a new cluster a slot and write it down, before anything of it exists.
+
+    What is left of a dead one of its name is removed when nothing more speaks against the new one.
+    """
     match cluster.backend:
         case Backend.LOCAL:  # before the slot: its ports are free now, not later
             build.ensure(build.programs([cluster.node]))
         case Backend.EXTERNAL:  # one that does not answer is not worth remembering
             external.check(cluster)
+        case Backend.KIND:
+            pass
+    if dead:
+        local.down(dead)
     with locked("slots"):
         taken = {other.slot for other in state.load_all()}
         admitted = dataclasses.replace(cluster, slot=slot.choose(taken, slot.is_free))
@@ -125,8 +131,25 @@ def _admit(cluster: Cluster) -> Cluster:
     return admitted
 
 
-def _check_same(wish: Wish, cluster: Cluster) -> None:
-    """Refuse to turn a cluster into another kind of cluster."""
+def is_kept(cluster: Cluster, wish: Wish) -> bool:
+    """Whether the cluster that is there serves the wish; False when it is dead and does not.
+
+    Raises ClusterError when it lives: nobody's cluster is turned into another kind.
+    """
+    difference = _difference(cluster, wish)
+    if difference is None:
+        return True
+    text = f"cluster {cluster.name} exists with {difference}"
+    if cluster.backend is Backend.LOCAL and not local.lives(cluster):
+        say(f"Replacing a dead cluster: {text}")
+        return False
+    raise ClusterError(
+        f"{text}: hack/cluster down --name {cluster.name} first, or choose another --name"
+    )
+
+
+def _difference(cluster: Cluster, wish: Wish) -> str | None:
+    """The first option that is not as it is wished, and how it is."""
     ours = cluster.backend is Backend.LOCAL  # kind has neither an audit log nor a choice of fsync
     asked: list[tuple[str, object, object]] = [
         ("node", wish.node, cluster.node),
@@ -138,7 +161,5 @@ def _check_same(wish: Wish, cluster: Cluster) -> None:
     ]
     for option, wanted, present in asked:
         if wanted is not None and wanted != present:
-            raise ClusterError(
-                f"cluster {cluster.name} exists with {option} {present}, not {wanted}: "
-                f"hack/cluster down --name {cluster.name} first, or choose another --name"
-            )
+            return f"{option} {present}, not {wanted}"
+    return None

@@ -8,7 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from . import build, controlplane, launch, node, probe, users, venv
+from . import build, controlplane, launch, node, probe, processes, users, venv
 from .console import say, since
 from .errors import ClusterError
 from .state import Cluster
@@ -45,6 +45,12 @@ def up(cluster: Cluster) -> None:
 def parts(cluster: Cluster) -> tuple[str, ...]:
     """The names of the cluster's components."""
     return (*reversed(controlplane.NAMES), *node.parts(cluster.node))
+
+
+def lives(cluster: Cluster) -> bool:
+    """Whether any process of the cluster runs."""
+    folder = cluster.folder
+    return any(processes.recorded(folder.pid(part)) for part in parts(cluster))
 
 
 def down(cluster: Cluster) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from pathlib import Path
 
 import pytest
-from localcluster import cli, cluster, state
+from localcluster import cli, cluster, processes, state
 from localcluster.cluster import Wish
 from localcluster.errors import ClusterError
 from localcluster.lock import locked
+from localcluster.processes import Process
 from localcluster.state import Backend, Cluster, Node
 
 PROGRAM = Path(__file__).resolve().parents[2] / "hack" / "cluster"
@@ -69,10 +71,36 @@ def test_where_containers_cannot_run_the_reason_and_kwok_are_offered(
         (Wish("one", kubeconfig=Path("/some/config")), "exists with kubeconfig"),
     ],
 )
-def test_a_cluster_is_not_turned_into_another_kind(wish: Wish, text: str) -> None:
-    state.save(Cluster("one", node=Node.KWOK, nodes=2))
+def test_a_living_cluster_is_not_turned_into_another_kind(wish: Wish, text: str) -> None:
+    there = Cluster("one", node=Node.KWOK, nodes=2)
+    state.save(there)
+    me = Process.find(os.getpid())
+    assert me
+    processes.record(there.folder.pid("kwok"), me)
     with pytest.raises(ClusterError, match=text):
         cluster.up(wish)
+    assert state.load("one") == there
+
+
+def test_a_dead_cluster_gives_way_only_to_another_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    dead = Cluster("one", node=Node.KWOK, nodes=2)
+    assert cluster.is_kept(dead, Wish("one", nodes=2))
+    assert not cluster.is_kept(dead, Wish("one", node=Node.NONE))
+    assert "one exists with node kwok, not none" in capsys.readouterr().err
+
+
+def test_a_cluster_of_others_never_gives_way() -> None:
+    there = Cluster("one", Backend.EXTERNAL, kubeconfig="/some/config")
+    with pytest.raises(ClusterError, match="exists with node none, not kwok"):
+        cluster.is_kept(there, Wish("one", node=Node.KWOK))
+
+
+def test_a_dead_cluster_stays_when_the_new_one_cannot_be() -> None:
+    dead = Cluster("one", node=Node.KWOK)
+    state.save(dead)
+    with pytest.raises(ClusterError, match="there is no kubeconfig /nowhere"):
+        cluster.up(Wish("one", kubeconfig=Path("/nowhere")))
+    assert state.load("one") == dead
 
 
 def test_a_missing_kubeconfig_is_named_and_no_cluster_is_recorded() -> None:
@@ -146,7 +174,7 @@ def test_what_is_not_understood_is_said_in_one_line(capsys: pytest.CaptureFixtur
 
 
 def test_who_interrupts_is_told_how_to_remove_this_very_cluster() -> None:
-    command = [PROGRAM, "up", "--no-node", "--name", "one"]
+    command = [str(PROGRAM), "up", "--no-node", "--name", "one"]
     with (
         locked("cluster-one"),
         subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process,
