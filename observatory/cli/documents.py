@@ -25,7 +25,10 @@ class Document:
     lines: dict[str, int]
 
     def line(self, path: str) -> int:
-        """The line of a field, or of the nearest thing around it; 0 if that is unknown."""
+        """The line of a field, or of the nearest thing around it, at last of the document.
+
+        0 if that is unknown, as for JSON.
+        """
         while path and path not in self.lines:
             path = path[: max(path.rfind("."), path.rfind("["), 0)]
         return self.lines.get(path, 0)
@@ -113,7 +116,13 @@ def _read_yaml(text: str) -> Iterator[Document]:
                     yield Document(builder.value, builder.lines)
                 builder = Builder()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        raise DocumentError(f"not YAML: {error.problem}", mark.line + 1 if mark else 0) from error
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        problem = "a tab; indent with spaces" if _is_indented_by_tab(text, line) else error.problem
+        raise DocumentError(f"not YAML: {problem}", line) from error
     except yaml.YAMLError as error:
         raise DocumentError(f"not YAML: {str(error).partition(chr(10))[0]}") from error
+
+
+def _is_indented_by_tab(text: str, line: int) -> bool:
+    lines = text.split("\n", line)
+    return 0 < line <= len(lines) and re.match(r" *\t", lines[line - 1]) is not None

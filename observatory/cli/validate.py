@@ -241,6 +241,8 @@ def _print_report(report: Report, *, quiet: bool) -> None:
             for error, line in verdict.errors:
                 place = _paint("2", f"{report.file}:{line}: ") if line else ""
                 print(f"  {place}{_paint('1', error.path)}{str(error)[len(error.path) :]}")
+    if not report.verdicts and not report.problem and not quiet:
+        print(f"{report.file}: empty, there is no object in it", file=sys.stderr)
     if report.problem:
         place = f"{report.file}:{report.line}" if report.line else report.file
         print(f"error: {place}: {report.problem}", file=sys.stderr)

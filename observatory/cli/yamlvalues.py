@@ -62,7 +62,10 @@ class _Open:
 
 
 class Builder:
-    """Takes the events of a document; then `value` is its value, `lines` where its fields begin."""
+    """Takes the events of a document; then `value` is its value, `lines` where its fields begin.
+
+    The path of the document itself is empty.
+    """
 
     def __init__(self) -> None:
         self.value: object = None
@@ -78,6 +81,8 @@ class Builder:
             DocumentError: It is refused.
         """
         line = event.start_mark.line + 1 if event.start_mark else 0
+        if isinstance(event, yaml.NodeEvent):
+            self.lines.setdefault("", line)  # of the first
         match event:
             case yaml.ScalarEvent():
                 self._scalar(event, line)

@@ -65,7 +65,10 @@ def test_empty_documents_are_left_out() -> None:
         ("a: *nobody", "alias *nobody stands for nothing before it", 1),
         ("a: &x [*x]", "alias *x stands for nothing before it", 1),
         ("a: b: c", "not YAML: mapping values are not allowed in this context", 1),
-        ("a: 1\n\tb: 2", "not YAML: ", 2),
+        ("a: 1\n\tb: 2", "not YAML: a tab; indent with spaces", 2),
+        ("a:\n  b:\n  \tc: 2", "not YAML: a tab; indent with spaces", 3),
+        ("\ta: 1", "not YAML: a tab; indent with spaces", 1),
+        ("a: b\tc\nd: %", "not YAML: found character that cannot start any token", 2),
         ("? [a]\n: b", "a key must be a string", 1),
         ("~: b", "a key must be a string, not null", 1),
         ("a: !!python/object:os.system x", "tag tag:yaml.org,2002:python/object:os.system is", 1),
@@ -76,7 +79,7 @@ def test_empty_documents_are_left_out() -> None:
         ('{"a": ' * 100_000, "nested too deep", 0),
         ("a: \x07", "not YAML: ", 0),
     ],
-    ids=range(15),
+    ids=range(18),
 )  # fmt: skip
 def test_what_is_refused_says_why_and_where(text: str, message: str, line: int) -> None:
     said, where = refusal(text)
@@ -142,7 +145,14 @@ def test_lines_are_those_of_the_fields() -> None:
     # What is not there is reported at what is around it.
     assert document.line("spec.tasks[1].image") == document.line("spec.tasks[1]")
     assert document.line("spec.schedule") == 2
-    assert document.line("nothing") == 0
+    assert document.line("nothing") == 1
+
+
+def test_the_line_of_a_document_is_that_of_its_first_field() -> None:
+    first, second = read_documents("# about\n---\n\na: 1\n---\n- b\n")
+    assert (first.line(""), second.line("spec")) == (4, 6)
+    (json_text,) = read_documents('{"a": 1}')
+    assert json_text.line("a") == 0
 
 
 json_values: st.SearchStrategy[Any] = st.recursive(

@@ -244,6 +244,25 @@ def test_an_object_that_was_meant_to_be_one_is_not_skipped(
     assert error in capsys.readouterr().out
 
 
+def test_what_is_missing_is_reported_where_the_document_begins(write: Path, capsys: Output) -> None:
+    head = GOOD[: GOOD.index("spec:")]
+    (write / "a.yaml").write_text(f"# about\n{head}---\n# kind is not there\napiVersion: v1\n")
+    assert main(["validate", "a.yaml"]) == 1
+    out = capsys.readouterr().out
+    assert "\n  a.yaml:2: spec: Required value" in out
+    assert "\n  a.yaml:9: kind: Required value" in out
+
+
+@pytest.mark.parametrize("text", ["", "# only a comment\n", "---\n---\n"])
+def test_an_empty_file_is_named(write: Path, capsys: Output, text: str) -> None:
+    (write / "a.yaml").write_text(text)
+    (write / "b.yaml").write_text(GOOD)
+    assert main(["validate", "a.yaml", "b.yaml"]) == 0
+    assert capsys.readouterr().err == "a.yaml: empty, there is no object in it\n"
+    assert main(["validate", "--quiet", "a.yaml"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_finding_no_observatory_is_said(write: Path, capsys: Output) -> None:
     (write / "a.yaml").write_text(OTHER)
     assert main(["validate", "a.yaml"]) == 0
