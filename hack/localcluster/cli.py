@@ -43,6 +43,7 @@ examples:
   hack/cluster down --all
 
 `up` on a cluster that is there starts what has died in it, and takes no time when nothing has.
+With other options it is refused, unless no process of that cluster runs: then it is made anew.
 The first `up` builds for about 10 minutes on two cores; `hack/cluster build` does so beforehand.
 Nodes of --kubelet hold docker.io/library/busybox:1.36, made from this machine's busybox. Pods reach
 one another, and the API server by the address in their environment; there is no cluster DNS.
