@@ -66,7 +66,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str]) -> int:
     try:
-        options = _parser(arguments).parse_args(arguments)
+        options, unknown = _parser(arguments).parse_known_args(arguments)
+        if unknown:
+            # By itself, argparse would point to the help that does not list the command's flags.
+            command = Parser(prog=f"observatory {options.command}")
+            command.error(f"unrecognized arguments: {' '.join(unknown)}")
         code: int = options.handler(options)
     finally:
         # Here, where it can still be told that this failed.

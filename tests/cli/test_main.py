@@ -39,7 +39,11 @@ def test_the_version_is_printed(capsys: Output) -> None:
             ["validate"],
             "the following arguments are required: FILE (see observatory validate --help)",
         ),
-        (["validate", "--outputt", "json", "x"], "unrecognized arguments: --outputt"),
+        (
+            ["validate", "--outputt", "json", "x"],
+            "unrecognized arguments: --outputt (see observatory validate --help)",
+        ),
+        (["run", "--foo"], "unrecognized arguments: --foo (see observatory run --help)"),
         (["validate", "--output", "xml", "x"], "argument -o/--output: invalid choice: 'xml'"),
     ],
 )
