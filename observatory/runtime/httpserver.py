@@ -43,6 +43,10 @@ _Receive = Callable[[], Awaitable[_Message]]
 class AddressError(ValueError):
     """The address cannot be listened on; one line."""
 
+    def __init__(self, message: str, address: str) -> None:
+        super().__init__(message)
+        self.address = address
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -72,9 +76,10 @@ def listen(address: str) -> socket.socket | None:
 
     Raises `AddressError`.
     """
-    if address == "0":
+    place = parse(address)
+    if place is None:
         return None
-    host, port = _parsed(address)
+    host, port = place
     try:
         if host:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -84,17 +89,21 @@ def listen(address: str) -> socket.socket | None:
         family = socket.AF_INET6 if dual else socket.AF_INET
         return socket.create_server(("", port), family=family, dualstack_ipv6=dual)
     except OSError as error:
-        raise AddressError(f"cannot listen on {address}: {_reason(error)}") from error
+        raise AddressError(f"cannot listen on {address}: {_reason(error)}", address) from error
 
 
-def _parsed(address: str) -> tuple[str, int]:
+def parse(address: str) -> tuple[str, int] | None:
+    """Host and port of an address that `listen` takes; None for `0`. Raises `AddressError`."""
+    if address == "0":
+        return None
     host, colon, port = address.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     plain = host[1:-1] if bracketed else host
     if not colon or not port.isdecimal() or int(port) > 65535 or (":" in plain and not bracketed):  # noqa: PLR2004
         raise AddressError(
             f'"{address}" is no address: give HOST:PORT, such as ":8080", "127.0.0.1:8080" or '
-            '"[::1]:8080", or "0" to turn it off'
+            '"[::1]:8080", or "0" to turn it off',
+            address,
         )
     return plain, int(port)
 

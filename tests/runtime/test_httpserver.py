@@ -13,7 +13,7 @@ from h2.events import ResponseReceived, StreamEnded
 from structlog.testing import capture_logs
 
 from observatory.runtime.certificate import self_signed
-from observatory.runtime.httpserver import AddressError, Request, Response, listen, serving
+from observatory.runtime.httpserver import AddressError, Request, Response, listen, parse, serving
 
 NOW = datetime(2025, 1, 31, tzinfo=UTC)
 
@@ -39,8 +39,25 @@ def test_addresses_may_be_of_ipv6(address: str) -> None:
 
 @pytest.mark.parametrize("address", ["", "8080", "host:", ":http", ":70000", "::1:80", "1", ":-1"])
 def test_a_wrong_address_is_refused(address: str) -> None:
-    with pytest.raises(AddressError, match="is no address: give HOST:PORT"):
-        listen(address)
+    for refuse in (listen, parse):
+        with pytest.raises(AddressError, match="is no address: give HOST:PORT") as caught:
+            refuse(address)
+        assert caught.value.address == address
+
+
+def test_an_address_that_is_taken_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(AddressError, match="another program listens there") as caught:
+            listen(address)
+    assert caught.value.address == address
+
+
+def test_addresses_can_be_parsed_without_listening() -> None:
+    assert parse("[::1]:80") == ("::1", 80)
+    assert parse(":8080") == ("", 8080)
+    assert parse("0") is None
+    assert listen("0") is None
 
 
 def hello(_: Request) -> Response:
