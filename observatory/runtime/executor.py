@@ -31,6 +31,9 @@ from observatory.kube.errors import ApiError, Conflict, KubeError, NotFound, Too
 from observatory.runtime.podwriter import PodWriter, Wrote, refusal, refuses
 from observatory.runtime.revisions import Revisions
 
+ENOUGH_REFUSED = 8
+"""A batch of so many, all refused for whatever reason, ends the starts of a plan."""
+
 
 @dataclass(slots=True)
 class Execution:
@@ -143,10 +146,13 @@ class Executor:
             await together(execution.errors, *(start(attempt) for attempt in batch))
             tasks = [each.attempt.task for each in batch]
             answers = [refused[name] for name in tasks if name in refused]
-            passed = started.keys() & tasks or not all(each.namespace_wide for each in answers)
-            if len(batch) > 1 and not passed:
-                # The others would most likely meet the same answer.
-                return Answers(started, refused, frozenset(lost), next(iter(answers), None))
+            alike = all(each.namespace_wide for each in answers)
+            if started.keys() & tasks or len(batch) == 1:
+                continue
+            if alike or len(batch) >= ENOUGH_REFUSED:
+                # The others would most likely meet the same answer; the next plan begins with them.
+                held_by = next(iter(answers), None) if alike else None
+                return Answers(started, refused, frozenset(lost), held_by)
         return Answers(started, refused, frozenset(lost))
 
     async def _store(self, status: Status, desired: Desired, version: str) -> str:

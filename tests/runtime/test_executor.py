@@ -109,6 +109,18 @@ def test_pods_that_are_refused_for_themselves_keep_no_other_back(error: KubeErro
     assert sum(row.pod_uid is not None for row in execution.status.tasks) == 13
 
 
+@pytest.mark.parametrize("error", [DENIED, NO_WEBHOOK])
+def test_where_each_is_refused_for_itself_a_few_more_are_tried(error: KubeError) -> None:
+    desk = Desk(100)
+    desk.world.server.before = failing(error, "create", PODS, times=100)
+
+    desk.begin()
+
+    assert desk.count("create", "pods") == 1 + 2 + 4 + 8
+    waiting = {item["reason"]: item["tasks"] for item in desk.world.status("night")["waitingFor"]}
+    assert waiting["StartPending"] == 85
+
+
 def test_where_nothing_is_heard_few_are_tried_and_say_that_they_wait_for_their_turn() -> None:
     desk = Desk(100)
     desk.world.server.before = failing(CUT, "create", PODS, times=100)
