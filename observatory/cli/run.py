@@ -137,13 +137,13 @@ def _add_behaviour(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--log-level",
-        choices=tuple(Level),
+        choices=tuple(level.value for level in Level),
         default=Level.INFO.value,
         help="(default: %(default)s)",
     )
     group.add_argument(
         "--log-format",
-        choices=tuple(Format),
+        choices=tuple(form.value for form in Format),
         default=Format.AUTO.value,
         help="auto: console in a terminal, JSON elsewhere (default: %(default)s)",
     )
@@ -158,9 +158,43 @@ def run(arguments: argparse.Namespace) -> int:
 
     try:
         return run_operator(_options(arguments))
-    except (ConfigError, AddressError, CertificateError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    except AddressError as error:
+        flag = next((flag for flag, it in _addresses(arguments) if it == error.address), "address")
+        problem = f"{flag}: {error} (give another address or port, or 0 to turn it off)"
+    except CertificateError as error:
+        flag = "--metrics-cert-path" if arguments.metrics_cert_path else "--metrics-secure"
+        problem = f"{flag}: {error}"
+    except (ConfigError, ValueError) as error:
+        problem = str(error)
+    print(f"error: {problem}", file=sys.stderr)
+    return 2
+
+
+def _addresses(arguments: argparse.Namespace) -> tuple[tuple[str, str], ...]:
+    """The flags that are addresses, and those."""
+    return (
+        ("--metrics-bind-address", arguments.metrics_bind_address),
+        ("--health-probe-bind-address", arguments.health_probe_bind_address),
+    )
+
+
+def _check_addresses(arguments: argparse.Namespace) -> None:
+    """Find before anything is started what is no address; raises `ValueError`."""
+    from observatory.runtime.httpserver import AddressError, parse  # noqa: PLC0415
+
+    places = []
+    for flag, address in _addresses(arguments):
+        try:
+            places.append(parse(address))
+        except AddressError as error:
+            raise ValueError(f"{flag}: {error}") from error
+    first, second = places
+    if first is not None and first == second and first[1]:
+        address = arguments.metrics_bind_address
+        raise ValueError(
+            f'--metrics-bind-address and --health-probe-bind-address are both "{address}": give '
+            "them two ports, or 0 to turn one off"
+        )
 
 
 def _options(arguments: argparse.Namespace) -> Options:
@@ -171,6 +205,7 @@ def _options(arguments: argparse.Namespace) -> Options:
     """
     if arguments.metrics_secure and arguments.metrics_bind_address == "0":
         raise ValueError("--metrics-secure has nothing to secure: --metrics-bind-address is 0")
+    _check_addresses(arguments)
     folder = arguments.metrics_cert_path
     return Options(
         kubeconfig=arguments.kubeconfig,
