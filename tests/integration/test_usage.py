@@ -39,7 +39,7 @@ def refused(*arguments: str) -> str:
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ("--frobnicate", "error: unrecognized arguments: --frobnicate (see observatory --help)"),
+        ("--frobnicate", "error: unrecognized arguments: --frobnicate (see observatory run --help)"),
         ("--work=3", "error: unrecognized arguments: --work=3"),
         ("--workers", "error: argument --workers: expected one argument"),
         ("--workers=0", 'error: argument --workers: invalid value "0": must be an integer 1..256'),
@@ -91,7 +91,7 @@ def test_ports_in_use_are_refused(cluster: Cluster) -> None:
             ("--health-probe-bind-address", "--metrics-bind-address"),
         ):
             line = refused("--kubeconfig", cluster.kubeconfig, f"{other}=0", f"{flag}={address}")
-            assert line.startswith(f"error: cannot listen on {address}: ")
+            assert line.startswith(f"error: {flag}: cannot listen on {address}: ")
 
 
 def write(text: str | bytes) -> Callable[[Path], None]:
