@@ -251,23 +251,36 @@ def long_name(index: int) -> str:
     return f"extract-transform-load-of-the-eu-west-region-shard-{index:04}"
 
 
-def test_misspelled_names_among_4000_long_ones_take_a_fraction_of_a_second() -> None:
+def cost(obj: JsonObject) -> float:
+    """CPU seconds of a check, in units of that of 4,000 plain tasks within the same run."""
+
+    def seconds(checked: JsonObject) -> float:
+        began = time.process_time()
+        validate(checked)
+        return time.process_time() - began
+
+    plain = observatory(*(task(f"t{index}") for index in range(4000)))
+    return seconds(obj) / min(seconds(plain) for _ in range(3))
+
+
+def test_misspelled_names_among_4000_long_ones_cost_little() -> None:
     tasks = [task(long_name(index)) for index in range(3999)]
-    misspelled = [long_name(index).replace("region", "reigon") for index in range(10)]
-    began = time.process_time()
-    hints = [error.hint for error in validate(observatory(*tasks, task("x", *misspelled)))]
-    # Measured at 0.05 s; each compared with all would take 2 s and more.
-    assert time.process_time() - began < 0.5
-    assert hints == [f'did you mean "{long_name(index)}"?' for index in range(10)]
+    misspelled = [long_name(index).replace("-eu-", "-ue-") for index in range(10)]
+    obj = observatory(*tasks, task("x", *misspelled))
+
+    assert [error.hint for error in validate(obj)] == [
+        f'did you mean "{long_name(index)}"?' for index in range(10)
+    ]
+    # Measured at 1; each of the ten compared with all 4,000 would be at 40 and more.
+    assert cost(obj) < 10
 
 
 def test_a_flood_of_unknown_names_is_counted() -> None:
     names = [f"u{index}" for index in range(45)]
-    tasks = [task(f"t{index}", *names) for index in range(4000)]
-    began = time.process_time()
-    errors = texts(observatory(*tasks))
-    # Measured at 0.2 s; with an error for each it was 1.4 s.
-    assert time.process_time() - began < 0.7
+    obj = observatory(*(task(f"t{index}", *names) for index in range(4000)))
+
+    errors = texts(obj)
+
     assert errors[0] == "spec.tasks: Not found: 180000 dependencies (the first 100 follow)"
     assert len(errors) == 101
 
@@ -280,13 +293,11 @@ def test_errors_that_nobody_would_read_are_counted() -> None:
 
 
 def test_a_flood_of_errors_in_variables_ends_the_check() -> None:
-    source = {"fieldRef": {"fieldPath": "metadata.nam"}}
+    source = {"fieldRef": {"fieldPath": "metadata.none"}}
     env = [{"name": f"A{index}", "valueFrom": source} for index in range(9)]
-    tasks = [task(f"t{index}", env=env) for index in range(4000)]
-    began = time.process_time()
-    assert texts(observatory(*tasks))[-1] == "object: Too many: at least 1 more"
-    # Measured at 0.2 s; with an error for each it was 3 s.
-    assert time.process_time() - began < 1.0
+    obj = observatory(*(task(f"t{index}", env=env) for index in range(4000)))
+
+    assert texts(obj)[-1] == "object: Too many: at least 1 more"
 
 
 json_values: st.SearchStrategy[Any] = st.recursive(

@@ -39,7 +39,7 @@ def refused(*arguments: str) -> str:
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ("--frobnicate", "error: unrecognized arguments: --frobnicate (see observatory run --help)"),
+        ("--frobnicate", "unrecognized arguments: --frobnicate (see observatory run --help)"),
         ("--work=3", "error: unrecognized arguments: --work=3"),
         ("--workers", "error: argument --workers: expected one argument"),
         ("--workers=0", 'error: argument --workers: invalid value "0": must be an integer 1..256'),
