@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
+from observatory.api.text import shorten
 from observatory.api.times import format_time, parse_time, whole_seconds
 from observatory.api.types import JsonObject
 
@@ -130,8 +131,3 @@ def set_condition(
     if old == new:
         return conditions
     return tuple(new if condition is old else condition for condition in conditions)
-
-
-def shorten(text: str, length: int) -> str:
-    """The text, or its beginning with an ellipsis: never more than `length` characters."""
-    return text if len(text) <= length else text[: length - 1] + "…"

@@ -22,6 +22,11 @@ def format_time(time: datetime) -> str:
     return f"{time.replace(tzinfo=None, microsecond=0).isoformat()}Z"
 
 
+def micro_time(time: datetime) -> str:
+    """The timestamp with its fraction, as Kubernetes writes a MicroTime."""
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
 def whole_seconds(time: datetime) -> datetime:
     """The time without its fraction.
 

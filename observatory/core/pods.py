@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from observatory.api.conditions import shorten
 from observatory.api.names import (
     API_VERSION,
     FINALIZER,
@@ -17,6 +16,7 @@ from observatory.api.names import (
     Key,
     pod_name,
 )
+from observatory.api.text import shorten
 from observatory.api.times import parse_time
 from observatory.api.types import JsonObject, Task
 from observatory.core.model import Desired, Identity, Outcome, Pod, PodRef, PodWait

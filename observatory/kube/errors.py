@@ -27,6 +27,7 @@ from typing import Any
 
 import orjson
 
+from observatory.api.text import shorten
 from observatory.api.types import JsonObject
 
 MESSAGE_LENGTH = 1024
@@ -195,15 +196,10 @@ def _error(number: int, status: JsonObject, text: str, retry_after: float | None
     return kind(
         status=number,
         reason=reason,
-        message=shortened(text),
+        message=shorten(text, MESSAGE_LENGTH),
         details=details if isinstance(details, dict) else {},
         retry_after=retry_after,
     )
-
-
-def shortened(text: str, length: int = MESSAGE_LENGTH) -> str:
-    """The text, with an ellipsis in place of what is longer than `length` characters."""
-    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def _decoded(body: bytes) -> JsonObject:

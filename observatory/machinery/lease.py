@@ -13,10 +13,11 @@ window; only writes with a resourceVersion close it. What differs from client-go
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import Enum, auto
 from typing import TypeAlias
 
+from observatory.api.times import micro_time
 from observatory.api.types import JsonObject
 from observatory.machinery.instant import Instant
 from observatory.machinery.jitter import fraction
@@ -282,8 +283,3 @@ class Election:
             "acquireTime": micro_time(wall),
             "renewTime": micro_time(wall),
         }
-
-
-def micro_time(wall: datetime) -> str:
-    """The time as Kubernetes writes a MicroTime."""
-    return wall.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

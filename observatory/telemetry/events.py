@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 from observatory.api.names import EVENTS, FIELD_MANAGER, GROUP, Key
+from observatory.api.times import micro_time
 from observatory.api.types import JsonObject
 from observatory.machinery.instant import Instant
 
@@ -108,11 +109,6 @@ def shortened(note: str) -> str:
         return note
     mark = "…"
     return encoded[: NOTE_BYTES - len(mark.encode())].decode(errors="ignore") + mark
-
-
-def micro_time(moment: datetime) -> str:
-    """The time as Kubernetes writes a MicroTime."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ from typing import Any, TextIO
 
 import structlog
 
+from observatory.api.text import shorten
+
 VOCABULARY: Mapping[str, str] = {
     "ts": "when, RFC 3339 in UTC",
     "level": "debug, info, warning, error or critical",
@@ -163,5 +165,5 @@ def _bounded(_logger: object, _method: str, event: _Event) -> _Event:
         limit = _TRACEBACK_LENGTH if key == "exception" else VALUE_LENGTH
         text = str(value) if isinstance(value, BaseException) else value
         if isinstance(text, str):
-            event[key] = text if len(text) <= limit else text[: limit - 1] + "…"
+            event[key] = shorten(text, limit)
     return event

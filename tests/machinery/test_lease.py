@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from observatory.api.times import micro_time
 from observatory.api.types import JsonObject
 from observatory.machinery.instant import Instant
 from observatory.machinery.lease import (
@@ -19,7 +20,6 @@ from observatory.machinery.lease import (
     Released,
     Update,
     Wait,
-    micro_time,
 )
 
 WALL = datetime(2024, 3, 1, 22, 30, 0, 123456, tzinfo=UTC)
