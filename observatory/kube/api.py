@@ -25,7 +25,7 @@ class PatchKind(StrEnum):
 
 
 class Api(Protocol):
-    """What the API server offers; `Client` over HTTP, `tests/fakes/apiserver.py` in memory."""
+    """What the API server offers; `Client` over HTTP, `simulation/apiserver.py` in memory."""
 
     async def get(self, resource: Resource, key: Key) -> JsonObject:
         """The object, as stored now."""

@@ -26,7 +26,7 @@ from observatory.kube.client import Client
 from observatory.kube.config import load
 from observatory.kube.errors import AlreadyExists, ApiError
 from observatory.runtime.clock import SystemClock
-from tests.fakes.apiserver import FakeApiServer
+from observatory.simulation.apiserver import ApiServer
 from tests.integration.operations import (
     CRD,
     HOME,
@@ -90,8 +90,8 @@ async def real(kubeconfig: str) -> AsyncIterator[Client]:
         yield client
 
 
-def fake() -> FakeApiServer:
-    return FakeApiServer(lambda: datetime(2026, 1, 1, tzinfo=UTC), namespaces=("default", HOME))
+def fake() -> ApiServer:
+    return ApiServer(lambda: datetime(2026, 1, 1, tzinfo=UTC), namespaces=("default", HOME))
 
 
 async def play(api: Api, kind: str, label: str, script: list[Operation]) -> list[Any]:
@@ -213,7 +213,7 @@ def test_a_watch_starts_and_ends_the_same(kubeconfig: str, runner: asyncio.Runne
         for number in range(2):
             body = body_of("thing", f"{label}-{number}", label, gated=False, held=False)
             await api.create(THINGS, HOME, body)
-        if isinstance(api, FakeApiServer):
+        if isinstance(api, ApiServer):
             api.compact()
         return [await first_events(api, params) for params in starts]
 

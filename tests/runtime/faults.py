@@ -13,7 +13,7 @@ from observatory.kube.errors import (
     TooManyRequests,
     TransportError,
 )
-from tests.fakes.apiserver import Request
+from observatory.simulation.apiserver import Request
 
 CUT = TransportError("Connection lost")
 BUSY = TooManyRequests(429, "TooManyRequests", "too many requests", retry_after=1)

@@ -10,8 +10,8 @@ from observatory.api.types import JsonObject
 from observatory.kube.errors import LeaseLost, TooManyRequests, TransportError
 from observatory.machinery.instant import Instant
 from observatory.runtime.events import TRIES, Recorder
+from observatory.simulation.apiserver import ApiServer, Request
 from observatory.telemetry.events import NORMAL
-from tests.fakes.apiserver import FakeApiServer, Request
 
 OBJECT: JsonObject = {
     "apiVersion": "workflow.seventh-horizon.io/v1alpha1",
@@ -44,7 +44,7 @@ class Clock:
 class Bench:
     def __init__(self, capacity: int = 100) -> None:
         self.clock = Clock()
-        self.server = FakeApiServer(self.clock.now)
+        self.server = ApiServer(self.clock.now)
         self.recorder = Recorder(self.server, self.clock, "host", capacity)
 
     def record(self, note: str = "Started task a") -> None:

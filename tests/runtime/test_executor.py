@@ -12,7 +12,7 @@ from observatory.core.model import Desired, Identity, Observed, Plan, Start
 from observatory.core.plan import plan
 from observatory.kube.errors import KubeError, LeaseLost, TooLarge
 from observatory.runtime.executor import Execution, Executor, slow_start
-from tests.fakes.apiserver import Request
+from observatory.simulation.apiserver import Request
 from tests.runtime.faults import BROKEN, CUT, DENIED, NO_WEBHOOK, QUOTA, REFUSED, failing
 from tests.runtime.world import NAMESPACE, World, observatory, task
 

@@ -19,7 +19,7 @@ from observatory.api.names import CONTROLLER_REVISIONS, FINALIZER, OBSERVATORIES
 from observatory.api.types import JsonObject
 from observatory.kube.api import Api
 from observatory.kube.errors import KubeError, NotFound, TooManyRequests, TransportError
-from tests.fakes.storage import Entry
+from observatory.simulation.storage import Entry
 from tests.runtime.world import NAMESPACE, Controller, World, observatory, task
 
 KEY = Key(NAMESPACE, "night")

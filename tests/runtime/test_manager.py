@@ -14,8 +14,8 @@ from observatory.runtime.clock import SystemClock
 from observatory.runtime.health import Endpoints
 from observatory.runtime.manager import Manager
 from observatory.runtime.options import Options
+from observatory.simulation.apiserver import ApiServer, Request
 from observatory.telemetry.log import Format, Level
-from tests.fakes.apiserver import FakeApiServer, Request
 from tests.runtime.world import NAMESPACE, observatory, task
 
 TURNS = 20_000
@@ -56,13 +56,13 @@ def manager(*namespaces: str) -> Manager:
     return Manager(options, ClusterConfig("http://unused", credentials, "default"), clock)
 
 
-def server() -> FakeApiServer:
-    made = FakeApiServer(lambda: datetime(2026, 1, 1, tzinfo=UTC))
+def server() -> ApiServer:
+    made = ApiServer(lambda: datetime(2026, 1, 1, tzinfo=UTC))
     made.create_now(OBSERVATORIES, NAMESPACE, observatory("night", task("a")))
     return made
 
 
-def writes(api: FakeApiServer) -> list[Request]:
+def writes(api: ApiServer) -> list[Request]:
     reads = {"get", "list", "watch"}
     return [request for request in api.requests if request.verb not in reads]
 

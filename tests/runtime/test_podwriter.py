@@ -13,7 +13,7 @@ from observatory.core.model import Observed, PodRef, Refused, Start
 from observatory.core.plan import plan
 from observatory.kube.errors import AlreadyExists, ApiError, BadRequest, KubeError, TooLarge
 from observatory.runtime.podwriter import PodWriter, refusal
-from tests.fakes.rules import terminating
+from observatory.simulation.rules import terminating
 from tests.runtime.faults import (
     BROKEN,
     BUSY,

@@ -17,7 +17,7 @@ from observatory.api.names import (
 from observatory.api.types import JsonObject
 from observatory.core.model import Program
 from observatory.runtime.reconciler import LAG_PATIENCE, TerminalError
-from tests.fakes.apiserver import Request
+from observatory.simulation.apiserver import Request
 from tests.runtime.world import (
     CHAIN,
     KEY,

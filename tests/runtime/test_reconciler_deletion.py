@@ -11,7 +11,7 @@ from observatory.api.names import (
     Key,
 )
 from observatory.api.types import JsonObject
-from tests.fakes.apiserver import Request
+from observatory.simulation.apiserver import Request
 from tests.runtime.faults import (
     CUT,
     failing,

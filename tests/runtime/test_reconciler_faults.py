@@ -18,8 +18,8 @@ from observatory.core.desired import desire
 from observatory.core.fit import fitted
 from observatory.kube.errors import KubeError, TooLarge
 from observatory.runtime.reconciler import LAG_PATIENCE, TerminalError
+from observatory.simulation.apiserver import Request
 from tests.core.builders import program
-from tests.fakes.apiserver import Request
 from tests.runtime.faults import (
     BROKEN,
     BUSY,

@@ -16,7 +16,7 @@ from observatory.machinery.listwatch import ListWatch
 from observatory.machinery.messages import Failed
 from observatory.machinery.store import Change, Identity, Store
 from observatory.runtime.reflector import Handlers, Reflector
-from tests.fakes.apiserver import FakeApiServer, Request
+from observatory.simulation.apiserver import ApiServer, Request
 
 NOW = datetime(2024, 3, 1, tzinfo=UTC)
 
@@ -46,7 +46,7 @@ class Clock:
                 woken.set_result(None)
 
 
-class FilteredServer(FakeApiServer):
+class FilteredServer(ApiServer):
     """Between it and the watcher, something changes the lines."""
 
     lines: Callable[[bytes], Sequence[bytes]] = staticmethod(lambda line: [line])

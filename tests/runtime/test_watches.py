@@ -16,7 +16,7 @@ from observatory.kube.errors import Forbidden
 from observatory.runtime.cache import Cache
 from observatory.runtime.clock import SystemClock
 from observatory.runtime.watches import watches
-from tests.fakes.apiserver import FakeApiServer, Request
+from observatory.simulation.apiserver import ApiServer, Request
 from tests.runtime.test_manager import until
 from tests.runtime.world import NAMESPACE, observatory, task
 
@@ -36,7 +36,7 @@ class Watching:
     """A server, watched."""
 
     def __init__(self) -> None:
-        self.server = FakeApiServer(lambda: datetime(2026, 1, 1, tzinfo=UTC))
+        self.server = ApiServer(lambda: datetime(2026, 1, 1, tzinfo=UTC))
         self.cache = Cache([])
         self.keys = Keys()
         (self.watched,) = watches(

@@ -22,8 +22,8 @@ from observatory.kube.api import Api
 from observatory.kube.errors import KubeError
 from observatory.runtime.cache import Cache, trim
 from observatory.runtime.reconciler import Reconciler, Result
-from tests.fakes.apiserver import FakeApiServer
-from tests.fakes.kubelet import FakeKubelet
+from observatory.simulation.apiserver import ApiServer
+from observatory.simulation.kubelet import Kubelet
 
 NAMESPACE = "default"
 KEY = Key(NAMESPACE, "night")
@@ -80,8 +80,8 @@ class World:
     def __init__(self) -> None:
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
         self.exit_codes: dict[str, int | None] = {}
-        self.server = FakeApiServer(lambda: self.now)
-        self.kubelet = FakeKubelet(self.server, self._exit_code)
+        self.server = ApiServer(lambda: self.now)
+        self.kubelet = Kubelet(self.server, self._exit_code)
         self.controller = Controller(self)
         self.errors: list[KubeError] = []
 

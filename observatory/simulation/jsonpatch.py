@@ -13,6 +13,7 @@ class PatchError(Exception):
 
 
 def apply_json_patch(document: Any, operations: list[dict[str, Any]]) -> Any:
+    """The document after the operations, in order; it raises `PatchError`."""
     result = copy.deepcopy(document)
     for operation in operations:
         tokens = [
@@ -67,6 +68,7 @@ def _child_or_none(parent: Any, token: str) -> Any:
 
 
 def apply_merge_patch(document: Any, patch: Any) -> Any:
+    """The document with what the patch names replaced, and what it nulls removed."""
     if not isinstance(patch, dict):
         return copy.deepcopy(patch)
     result = copy.deepcopy(document) if isinstance(document, dict) else {}

@@ -21,8 +21,8 @@ from observatory.kube.errors import (
     ServerError,
     TransportError,
 )
-from tests.fakes.apiserver import FakeApiServer, Request
-from tests.fakes.kubelet import FakeKubelet
+from observatory.simulation.apiserver import ApiServer, Request
+from observatory.simulation.kubelet import Kubelet
 
 T = TypeVar("T")
 ONE = Key("default", "one")
@@ -40,8 +40,8 @@ def now() -> datetime:
 
 
 @pytest.fixture
-def server() -> FakeApiServer:
-    return FakeApiServer(now)
+def server() -> ApiServer:
+    return ApiServer(now)
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -61,12 +61,12 @@ async def watched(api: Api, count: int, **params: str) -> list[tuple[str, str, s
     return seen
 
 
-def test_it_offers_the_api(server: FakeApiServer) -> None:
+def test_it_offers_the_api(server: ApiServer) -> None:
     api: Api = server
     assert run(api.create(PODS, "default", PLAIN))["status"]["phase"] == "Pending"
 
 
-def test_identity_and_times_are_the_servers(server: FakeApiServer) -> None:
+def test_identity_and_times_are_the_servers(server: ApiServer) -> None:
     made = server.create_now(OBSERVATORIES, "default", {**OBSERVATORY, "status": {"phase": "x"}})
     assert made["metadata"]["uid"] != server.create_now(PODS, "default", PLAIN)["metadata"]["uid"]
     assert made["metadata"]["creationTimestamp"] == "2026-01-02T03:04:05Z"
@@ -74,14 +74,14 @@ def test_identity_and_times_are_the_servers(server: FakeApiServer) -> None:
     assert "status" not in made
 
 
-def test_a_name_is_taken_once(server: FakeApiServer) -> None:
+def test_a_name_is_taken_once(server: ApiServer) -> None:
     server.create_now(PODS, "default", PLAIN)
     with pytest.raises(AlreadyExists):
         run(server.create(PODS, "default", PLAIN))
 
 
 def test_a_stale_write_is_a_conflict_and_a_write_of_nothing_new_is_none(
-    server: FakeApiServer,
+    server: ApiServer,
 ) -> None:
     made = server.create_now(OBSERVATORIES, "default", OBSERVATORY)
     same = run(server.replace(OBSERVATORIES, ONE, made))
@@ -95,7 +95,7 @@ def test_a_stale_write_is_a_conflict_and_a_write_of_nothing_new_is_none(
         run(server.replace(OBSERVATORIES, ONE, OBSERVATORY))
 
 
-def test_spec_and_status_have_an_endpoint_each(server: FakeApiServer) -> None:
+def test_spec_and_status_have_an_endpoint_each(server: ApiServer) -> None:
     made = server.create_now(OBSERVATORIES, "default", OBSERVATORY)
     body = {**made, "spec": {"tasks": [], "suspend": True}, "status": {"phase": "Running"}}
     written = server.replace_now(OBSERVATORIES, ONE, body, subresource="status")
@@ -107,7 +107,7 @@ def test_spec_and_status_have_an_endpoint_each(server: FakeApiServer) -> None:
     assert (written["spec"]["suspend"], written["status"]) == (True, {"phase": "Running"})
 
 
-def test_a_json_patch_is_done_whole_or_not_at_all(server: FakeApiServer) -> None:
+def test_a_json_patch_is_done_whole_or_not_at_all(server: ApiServer) -> None:
     server.create_now(PODS, "default", GATED)
     wrong = [{"op": "test", "path": "/metadata/uid", "value": "other"}, *UNGATE]
     with pytest.raises(Invalid):
@@ -120,7 +120,7 @@ def test_a_json_patch_is_done_whole_or_not_at_all(server: FakeApiServer) -> None
         run(server.patch(PODS, ONE, UNGATE, kind=PatchKind.JSON))
 
 
-def test_a_gate_is_never_put_back(server: FakeApiServer) -> None:
+def test_a_gate_is_never_put_back(server: ApiServer) -> None:
     server.create_now(PODS, "default", PLAIN)
     with pytest.raises(Invalid, match="only deletion"):
         server.patch_now(
@@ -128,14 +128,14 @@ def test_a_gate_is_never_put_back(server: FakeApiServer) -> None:
         )
 
 
-def test_a_merge_patch_with_a_version_is_a_precondition(server: FakeApiServer) -> None:
+def test_a_merge_patch_with_a_version_is_a_precondition(server: ApiServer) -> None:
     server.create_now(PODS, "default", PLAIN)
     labels = {"metadata": {"labels": {"a": "b"}, "resourceVersion": "1"}}
     with pytest.raises(Conflict):
         server.patch_now(PODS, ONE, labels, kind=PatchKind.MERGE)
 
 
-def test_a_deletion_checks_the_uid(server: FakeApiServer) -> None:
+def test_a_deletion_checks_the_uid(server: ApiServer) -> None:
     server.create_now(PODS, "default", PLAIN)
     with pytest.raises(Conflict):
         run(server.delete(PODS, ONE, uid="other"))
@@ -144,7 +144,7 @@ def test_a_deletion_checks_the_uid(server: FakeApiServer) -> None:
         run(server.get(PODS, ONE))
 
 
-def test_a_finalizer_holds_an_object_until_it_is_removed(server: FakeApiServer) -> None:
+def test_a_finalizer_holds_an_object_until_it_is_removed(server: ApiServer) -> None:
     body = {**OBSERVATORY, "metadata": {"name": "one", "finalizers": ["a/b"]}}
     server.create_now(OBSERVATORIES, "default", body)
     held = run(server.delete(OBSERVATORIES, ONE))
@@ -156,8 +156,8 @@ def test_a_finalizer_holds_an_object_until_it_is_removed(server: FakeApiServer) 
         server.get_now(OBSERVATORIES, ONE)
 
 
-def test_a_pod_on_a_node_is_deleted_by_its_kubelet(server: FakeApiServer) -> None:
-    kubelet = FakeKubelet(server, exit_code=lambda _: None)
+def test_a_pod_on_a_node_is_deleted_by_its_kubelet(server: ApiServer) -> None:
+    kubelet = Kubelet(server, exit_code=lambda _: None)
     server.create_now(PODS, "default", PLAIN)
     kubelet.run_until_idle()
     going = server.delete_now(PODS, ONE)
@@ -170,8 +170,8 @@ def test_a_pod_on_a_node_is_deleted_by_its_kubelet(server: FakeApiServer) -> Non
         server.get_now(PODS, ONE)
 
 
-def test_a_gated_pod_never_runs(server: FakeApiServer) -> None:
-    kubelet = FakeKubelet(server)
+def test_a_gated_pod_never_runs(server: ApiServer) -> None:
+    kubelet = Kubelet(server)
     uid = server.create_now(PODS, "default", GATED)["metadata"]["uid"]
     assert kubelet.run_pods() == 0
     server.patch_now(PODS, ONE, UNGATE, kind=PatchKind.JSON)
@@ -180,7 +180,7 @@ def test_a_gated_pod_never_runs(server: FakeApiServer) -> None:
     assert kubelet.starts == {("one", uid): 1}
 
 
-def test_garbage_is_what_no_living_owner_owns(server: FakeApiServer) -> None:
+def test_garbage_is_what_no_living_owner_owns(server: ApiServer) -> None:
     owner = server.create_now(OBSERVATORIES, "default", OBSERVATORY)
     reference = {"uid": owner["metadata"]["uid"], "kind": "Observatory", "name": "one"}
     owned = {**PLAIN, "metadata": {"name": "one", "ownerReferences": [reference]}}
@@ -193,7 +193,7 @@ def test_garbage_is_what_no_living_owner_owns(server: FakeApiServer) -> None:
 
 
 def test_nothing_is_created_in_a_namespace_that_ends_or_is_not_there(
-    server: FakeApiServer,
+    server: ApiServer,
 ) -> None:
     with pytest.raises(NotFound):
         server.create_now(PODS, "other", PLAIN)
@@ -206,7 +206,7 @@ def test_nothing_is_created_in_a_namespace_that_ends_or_is_not_there(
         server.get_now(NAMESPACES, Key("", "default"))
 
 
-def test_pages_show_one_state_and_expire(server: FakeApiServer) -> None:
+def test_pages_show_one_state_and_expire(server: ApiServer) -> None:
     for name in ("a", "b", "c"):
         server.create_now(PODS, "default", {**PLAIN, "metadata": {"name": name}})
 
@@ -228,7 +228,7 @@ def test_pages_show_one_state_and_expire(server: FakeApiServer) -> None:
     run(main())
 
 
-def test_a_watch_tells_what_happened_since_its_version(server: FakeApiServer) -> None:
+def test_a_watch_tells_what_happened_since_its_version(server: ApiServer) -> None:
     made = server.create_now(PODS, "default", PLAIN)
     since = made["metadata"]["resourceVersion"]
     server.patch_now(PODS, ONE, {"metadata": {"labels": {"a": "b"}}}, kind=PatchKind.MERGE)
@@ -241,7 +241,7 @@ def test_a_watch_tells_what_happened_since_its_version(server: FakeApiServer) ->
     ]
 
 
-def test_a_watch_with_a_selector_sees_objects_come_and_go(server: FakeApiServer) -> None:
+def test_a_watch_with_a_selector_sees_objects_come_and_go(server: ApiServer) -> None:
     start = str(server.storage.version)
     server.create_now(PODS, "default", PLAIN)
     for value in ("b", None):
@@ -251,7 +251,7 @@ def test_a_watch_with_a_selector_sees_objects_come_and_go(server: FakeApiServer)
     assert [kind for kind, _, _ in events] == ["ADDED", "DELETED"]
 
 
-def test_initial_events_end_with_a_bookmark(server: FakeApiServer) -> None:
+def test_initial_events_end_with_a_bookmark(server: ApiServer) -> None:
     server.create_now(PODS, "default", PLAIN)
     streaming = {"sendInitialEvents": "true", "allowWatchBookmarks": "true"}
     with pytest.raises(Invalid):
@@ -262,7 +262,7 @@ def test_initial_events_end_with_a_bookmark(server: FakeApiServer) -> None:
 
 
 def test_a_watch_is_told_when_its_version_is_too_old_and_when_it_is_cut(
-    server: FakeApiServer,
+    server: ApiServer,
 ) -> None:
     async def lines_of(version: str) -> list[JsonObject]:
         async with server.watch(PODS, None, {"resourceVersion": version}) as lines:
@@ -288,7 +288,7 @@ def test_a_watch_is_told_when_its_version_is_too_old_and_when_it_is_cut(
     run(main())
 
 
-def test_a_paused_watch_delivers_later(server: FakeApiServer) -> None:
+def test_a_paused_watch_delivers_later(server: ApiServer) -> None:
     async def main() -> None:
         start = str(server.storage.version)
         server.watches.pause()
@@ -303,7 +303,7 @@ def test_a_paused_watch_delivers_later(server: FakeApiServer) -> None:
     run(main())
 
 
-def test_a_request_can_be_lost_and_an_answer_can_be_lost(server: FakeApiServer) -> None:
+def test_a_request_can_be_lost_and_an_answer_can_be_lost(server: ApiServer) -> None:
     def lose(request: Request) -> None:
         if request.verb == "create":
             raise TransportError("lost")
@@ -319,7 +319,7 @@ def test_a_request_can_be_lost_and_an_answer_can_be_lost(server: FakeApiServer) 
     assert [request.verb for request in server.requests] == ["create", "create"]
 
 
-def test_what_was_given_out_or_taken_in_is_not_shared(server: FakeApiServer) -> None:
+def test_what_was_given_out_or_taken_in_is_not_shared(server: ApiServer) -> None:
     body: JsonObject = {"metadata": {"name": "one"}, "spec": {"tasks": [{"name": "a"}]}}
     server.create_now(OBSERVATORIES, "default", body)["spec"]["tasks"].clear()
     body["spec"]["tasks"].clear()

@@ -33,10 +33,12 @@ class Storage:
     changed: list[Callable[[], None]] = field(default_factory=list)
 
     def get(self, resource: Resource, key: Key) -> JsonObject | None:
+        """A copy of what is stored."""
         found = self.objects.get((resource, key))
         return copy.deepcopy(found)
 
     def items(self, resource: Resource, namespace: str | None) -> list[tuple[Key, JsonObject]]:
+        """Copies of all objects of a resource, by key."""
         found = [
             (key, copy.deepcopy(item))
             for (kind, key), item in self.objects.items()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from observatory.api.names import PODS, Key
 from observatory.api.types import JsonObject
-from tests.fakes.apiserver import FakeApiServer
+from observatory.simulation.apiserver import ApiServer
 
 EXIT_SIGTERM = 143
 _TIME = "2026-01-01T00:00:00Z"
@@ -18,7 +18,7 @@ def succeed(_: JsonObject) -> int | None:
     return 0
 
 
-class FakeKubelet:
+class Kubelet:
     """Moves every Pod one step at each call of `run_pods`.
 
     `exit_code` says for a running Pod how its container ends, or None while it goes on. `starts`
@@ -27,7 +27,7 @@ class FakeKubelet:
     """
 
     def __init__(
-        self, server: FakeApiServer, exit_code: Callable[[JsonObject], int | None] = succeed
+        self, server: ApiServer, exit_code: Callable[[JsonObject], int | None] = succeed
     ) -> None:
         self._server = server
         self._exit_code = exit_code

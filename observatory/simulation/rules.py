@@ -31,6 +31,7 @@ from observatory.kube.errors import (
 )
 
 DEFAULT_GRACE_SECONDS = 30
+_NAME_LENGTH = 253
 _SUBDOMAIN = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
 # What an update may change in the spec of a Pod, gates apart.
 _MUTABLE_POD_FIELDS = ("activeDeadlineSeconds", "tolerations", "schedulingGates")
@@ -68,6 +69,7 @@ _CUSTOM = Behaviour(has_status=True, has_generation=True, unconditional_update=F
 
 
 def behaviour(resource: Resource) -> Behaviour:
+    """How a resource behaves; one that is not built in is a custom one."""
     return _BUILT_IN.get(resource, _CUSTOM)
 
 
@@ -84,7 +86,7 @@ def prepared_for_create(resource: Resource, namespace: str, body: JsonObject) ->
         raise ServerError(
             500, "InternalError", "resourceVersion should not be set on objects to be created"
         )
-    if not _SUBDOMAIN.match(name) or len(name) > 253:
+    if not _SUBDOMAIN.match(name) or len(name) > _NAME_LENGTH:
         raise invalid(resource, name, f'metadata.name: Invalid value: "{name}"')
     item |= {"apiVersion": resource.api_version, "kind": resource.kind}
     rules = behaviour(resource)
@@ -221,31 +223,37 @@ def grace_seconds(resource: Resource, item: JsonObject) -> int:
 
 
 def details(resource: Resource, name: str) -> JsonObject:
+    """The `details` of a Status about an object."""
     kind = resource.plural
     return {"name": name, "kind": kind, **({"group": resource.group} if resource.group else {})}
 
 
 def invalid(resource: Resource, name: str, message: str) -> ApiError:
+    """422."""
     text = f'{resource.kind} "{name}" is invalid: {message}'
     return Invalid(422, "Invalid", text, details(resource, name))
 
 
 def conflict(resource: Resource, name: str, message: str) -> ApiError:
+    """409, for a version or UID that is not the stored one."""
     text = f'Operation cannot be fulfilled on {resource.qualified} "{name}": {message}'
     return Conflict(409, "Conflict", text, details(resource, name))
 
 
 def not_found(resource: Resource, name: str) -> ApiError:
+    """404."""
     text = f'{resource.qualified} "{name}" not found'
     return NotFound(404, "NotFound", text, details(resource, name))
 
 
 def already_exists(resource: Resource, name: str) -> ApiError:
+    """409, for a name that is taken."""
     text = f'{resource.qualified} "{name}" already exists'
     return AlreadyExists(409, "AlreadyExists", text, details(resource, name))
 
 
 def terminating(resource: Resource, key: Key) -> ApiError:
+    """403, for a namespace that is being deleted."""
     text = (
         f'{resource.qualified} "{key.name}" is forbidden: unable to create new content in '
         f"namespace {key.namespace} because it is being terminated"

@@ -1,4 +1,4 @@
-"""An API server in memory, for tests: the `Api` of `observatory/kube/api.py` without sockets.
+"""An API server in memory: the `Api` of `observatory/kube/api.py` without sockets.
 
 It keeps the rules that controllers live and die by: one counter of resourceVersions, optimistic
 locking, the status subresource, UIDs and preconditions, finalizers, graceful deletion, scheduling
@@ -22,11 +22,11 @@ from observatory.api.names import NAMESPACES, PODS, Key, Resource
 from observatory.api.types import JsonObject
 from observatory.kube.api import NO_PARAMS, Patch, PatchKind
 from observatory.kube.errors import ApiError, Invalid
-from tests.fakes import rules
-from tests.fakes.jsonpatch import PatchError, apply_json_patch, apply_merge_patch
-from tests.fakes.lists import Lists
-from tests.fakes.storage import Storage
-from tests.fakes.watches import Watches
+from observatory.simulation import rules
+from observatory.simulation.jsonpatch import PatchError, apply_json_patch, apply_merge_patch
+from observatory.simulation.lists import Lists
+from observatory.simulation.storage import Storage
+from observatory.simulation.watches import Watches
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def _nothing(_: Request) -> None:
     return
 
 
-class FakeApiServer:
+class ApiServer:
     """The server. `now` gives creation and deletion times; the namespaces exist from the start."""
 
     def __init__(
@@ -68,16 +68,19 @@ class FakeApiServer:
     # The Api
 
     async def get(self, resource: Resource, key: Key) -> JsonObject:
+        """See `Api.get`."""
         request = Request("get", resource, key)
         return await self._served(request, lambda: self.get_now(resource, key))
 
     async def list(
         self, resource: Resource, namespace: str | None, params: Mapping[str, str]
     ) -> JsonObject:
+        """See `Api.list`."""
         request = Request("list", resource, Key(namespace or "", ""), params=params)
         return await self._served(request, lambda: self._lists.page(resource, namespace, params))
 
     async def create(self, resource: Resource, namespace: str, body: JsonObject) -> JsonObject:
+        """See `Api.create`."""
         name = str(body.get("metadata", {}).get("name", ""))
         request = Request("create", resource, Key(namespace, name), body=body)
         return await self._served(request, lambda: self.create_now(resource, namespace, body))
@@ -85,6 +88,7 @@ class FakeApiServer:
     async def replace(
         self, resource: Resource, key: Key, body: JsonObject, *, subresource: str | None = None
     ) -> JsonObject:
+        """See `Api.replace`."""
         request = Request("update", resource, key, subresource, body)
         return await self._served(
             request, lambda: self.replace_now(resource, key, body, subresource=subresource)
@@ -100,12 +104,14 @@ class FakeApiServer:
         subresource: str | None = None,
         params: Mapping[str, str] = NO_PARAMS,
     ) -> JsonObject:
+        """See `Api.patch`."""
         request = Request("patch", resource, key, subresource, body, params)
         return await self._served(
             request, lambda: self.patch_now(resource, key, body, kind=kind, subresource=subresource)
         )
 
     async def delete(self, resource: Resource, key: Key, *, uid: str | None = None) -> JsonObject:
+        """See `Api.delete`."""
         request = Request("delete", resource, key, params={"uid": uid} if uid else NO_PARAMS)
         return await self._served(request, lambda: self.delete_now(resource, key, uid=uid))
 
@@ -113,6 +119,7 @@ class FakeApiServer:
     async def watch(
         self, resource: Resource, namespace: str | None, params: Mapping[str, str]
     ) -> AsyncGenerator[AsyncIterator[bytes], None]:
+        """See `Api.watch`."""
         request = Request("watch", resource, Key(namespace or "", ""), params=params)
         self._asked(request)
         await asyncio.sleep(0)
@@ -165,12 +172,14 @@ class FakeApiServer:
     # The same operations at once, for tests that set the scene
 
     def get_now(self, resource: Resource, key: Key) -> JsonObject:
+        """GET."""
         found = self.storage.get(resource, key)
         if found is None:
             raise rules.not_found(resource, key.name)
         return found
 
     def create_now(self, resource: Resource, namespace: str, body: JsonObject) -> JsonObject:
+        """POST."""
         item = rules.prepared_for_create(resource, namespace, body)
         key = Key(namespace, item["metadata"]["name"])
         if namespace:
@@ -189,6 +198,7 @@ class FakeApiServer:
     def replace_now(
         self, resource: Resource, key: Key, body: JsonObject, *, subresource: str | None = None
     ) -> JsonObject:
+        """PUT."""
         old = self.storage.get(resource, key)
         if old is None:
             if rules.behaviour(resource).create_on_update and subresource is None:
@@ -207,11 +217,12 @@ class FakeApiServer:
         kind: PatchKind,
         subresource: str | None = None,
     ) -> JsonObject:
+        """PATCH."""
         old = self.get_now(resource, key)
         try:
             if kind is PatchKind.JSON:
-                assert isinstance(body, list)
-                new = apply_json_patch(old, body)
+                operations = body if isinstance(body, list) else [body]
+                new = apply_json_patch(old, operations)
             elif kind is PatchKind.MERGE:
                 new = apply_merge_patch(old, body)
             else:
@@ -222,6 +233,7 @@ class FakeApiServer:
         return self._updated(resource, key, old, new, subresource)
 
     def delete_now(self, resource: Resource, key: Key, *, uid: str | None = None) -> JsonObject:
+        """DELETE."""
         item = self.get_now(resource, key)
         metadata = item["metadata"]
         if uid is not None and uid != metadata["uid"]:

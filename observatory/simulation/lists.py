@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from observatory.api.names import Resource
 from observatory.api.types import JsonObject
 from observatory.kube.errors import ApiError, BadRequest, Gone, ServerError
-from tests.fakes import rules
-from tests.fakes.selectors import matcher
-from tests.fakes.storage import Storage
+from observatory.simulation import rules
+from observatory.simulation.selectors import matcher
+from observatory.simulation.storage import Storage
 
 
 class Lists:
@@ -23,6 +23,7 @@ class Lists:
     def page(
         self, resource: Resource, namespace: str | None, params: Mapping[str, str]
     ) -> JsonObject:
+        """One page, as a raw List."""
         version, start, items = self._state(resource, namespace, params)
         limit = int(params.get("limit") or 0)
         if params.get("resourceVersion") == "0":

@@ -10,9 +10,9 @@ import orjson
 
 from observatory.api.names import Key, Resource
 from observatory.api.types import JsonObject
-from tests.fakes import rules
-from tests.fakes.selectors import Matcher, matcher
-from tests.fakes.storage import Entry, Storage
+from observatory.simulation import rules
+from observatory.simulation.selectors import Matcher, matcher
+from observatory.simulation.storage import Entry, Storage
 
 
 class Watches:
@@ -28,6 +28,7 @@ class Watches:
     def opened(
         self, resource: Resource, namespace: str | None, params: Mapping[str, str]
     ) -> Generator[Stream, None, None]:
+        """A watch, for as long as its client reads it."""
         stream = Stream(self, self._storage, resource, namespace, params)
         self.open.append(stream)
         try:
@@ -36,13 +37,16 @@ class Watches:
             self.open.remove(stream)
 
     def pause(self) -> None:
+        """Deliver nothing until `resume`."""
         self.paused = True
 
     def resume(self) -> None:
+        """Deliver what has piled up, and go on."""
         self.paused = False
         self._notify()
 
     def cut(self, error: Exception | None) -> None:
+        """End all watches, cleanly or with an error."""
         for stream in self.open:
             stream.end(error)
 
@@ -98,16 +102,19 @@ class Stream:
         self._version = int(wanted)  # one that is not there yet is waited for, as the real one does
 
     def end(self, error: Exception | None) -> None:
+        """End this watch once what is pending is delivered."""
         self._ended, self._error = True, error
         self.wake.set()
 
     def bookmark(self) -> None:
+        """Send a bookmark, if the client wants them."""
         if self._wants_bookmarks:
             self._read_history()
             self._pending.append(self._bookmark_line(None))
             self.wake.set()
 
     async def lines(self) -> AsyncGenerator[bytes, None]:
+        """What the client reads."""
         while True:
             self.wake.clear()
             if not self._watches.paused:
@@ -155,7 +162,7 @@ class Stream:
                 return _line("DELETED", entry.removed)
             case (True, False):
                 # It left the selection: its last state in there, with the version of leaving.
-                assert entry.old is not None
+                assert entry.old is not None  # noqa: S101 - it matched before
                 metadata = {**entry.old["metadata"], "resourceVersion": str(entry.version)}
                 return _line("DELETED", {**entry.old, "metadata": metadata})
             case _:
