@@ -1,0 +1,141 @@
+"""The cluster that cases run on: one of `hack/cluster`, whose etcd and audit log are within reach."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from observatory.api.rbac import LEADER_ELECTION, OPERATOR, rules
+from tests.faults.upstream import APPLY_PATCH, Upstream
+from tests.integration.workflows import install_wishes
+from tests.support.cluster import Cluster, hack_cluster, install
+
+JsonObject = dict[str, Any]
+RBAC = "rbac.authorization.k8s.io/v1"
+ROLES = {"faults-operator": OPERATOR, "faults-election": LEADER_ELECTION}
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where the parts of a cluster are."""
+
+    name: str
+    kubeconfig: Path
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the cluster."""
+        return self.kubeconfig.parent
+
+    @property
+    def audit(self) -> Path:
+        """The API server's audit log."""
+        return self.folder / "logs" / "audit.log"
+
+    @property
+    def etcd(self) -> str:
+        """The URL of etcd."""
+        flag = "--listen-client-urls="
+        arguments = self.argv("etcd")
+        return next(item.removeprefix(flag) for item in arguments if item.startswith(flag))
+
+    def pid(self, component: str) -> int:
+        """The process ID of a component of the cluster."""
+        found: int = json.loads((self.folder / "run" / f"{component}.json").read_text())["pid"]
+        return found
+
+    def argv(self, component: str) -> list[str]:
+        """The command of a component that runs."""
+        raw = Path("/proc", str(self.pid(component)), "cmdline").read_bytes()
+        return raw.decode().rstrip("\0").split("\0")
+
+
+def made(name: str) -> Site:
+    """The cluster of that name, made or healed, with what the cases need."""
+    hack_cluster("up", "--name", name, "--kwok", "--nodes", "2", "--audit")
+    site = Site(name, Path(hack_cluster("kubeconfig", "--name", name)))
+    cluster = Cluster(str(site.kubeconfig), site.audit)
+    install(cluster)
+    install_wishes(cluster)
+    for role, permissions in ROLES.items():
+        obj = {"apiVersion": RBAC, "kind": "ClusterRole", "metadata": {"name": role}}
+        cluster.apply({**obj, "rules": rules(permissions)})
+    return site
+
+
+def removed(name: str) -> None:
+    """Remove the cluster."""
+    hack_cluster("down", "--name", name)
+
+
+async def prepare(upstream: Upstream, namespace: str, operators: int) -> list[str]:
+    """Make a namespace with an account for each operator; their tokens, once they are of use."""
+    await upstream.ask("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
+    names = [account(number) for number in range(operators)]
+    core = f"/api/v1/namespaces/{namespace}/serviceaccounts"
+    bindings = f"/apis/{RBAC}/namespaces/{namespace}/rolebindings"
+    for name in names:
+        await upstream.ask("POST", core, {"metadata": {"name": name}})
+    subjects = [{"kind": "ServiceAccount", "name": each, "namespace": namespace} for each in names]
+    for role in ROLES:
+        ref = {"apiGroup": RBAC.partition("/")[0], "kind": "ClusterRole", "name": role}
+        binding = {"metadata": {"name": role}, "roleRef": ref, "subjects": subjects}
+        await upstream.ask("POST", bindings, binding)
+    tokens = []
+    for name in names:
+        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        answer = await upstream.ask("POST", f"{core}/{name}/token", request)
+        tokens.append(str(answer["status"]["token"]))
+    for token in tokens:
+        await _until_allowed(upstream, namespace, token)
+    return tokens
+
+
+async def _until_allowed(upstream: Upstream, namespace: str, token: str) -> None:
+    """The authorizer learns of a binding by a watch of its own, a moment later."""
+    paths = (
+        f"/api/v1/namespaces/{namespace}/pods?limit=1",
+        f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/none",
+    )
+    deadline = time.monotonic() + 30
+    for path in paths:
+        while True:
+            answer = await upstream.ask("GET", path, token=token, accept=(401, 403, 404))
+            if answer["httpStatus"] not in {401, 403}:
+                break
+            assert time.monotonic() < deadline, f"{path}: {answer}"
+            await asyncio.sleep(0.02)
+
+
+def account(number: int) -> str:
+    """The name of the service account of an operator."""
+    return f"operator-{number}"
+
+
+def kubeconfig(path: Path, server: str, namespace: str) -> None:
+    """Write an operator's kubeconfig."""
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "case",
+        "clusters": [{"name": "proxy", "cluster": {"server": server}}],
+        "users": [{"name": "operator", "user": {}}],
+        "contexts": [
+            {
+                "name": "case",
+                "context": {"cluster": "proxy", "user": "operator", "namespace": namespace},
+            }
+        ],
+    }
+    path.write_text(json.dumps(content))
+
+
+async def apply(upstream: Upstream, target: str, obj: JsonObject) -> JsonObject:
+    """Server-side apply."""
+    return await upstream.ask(
+        "PATCH", f"{target}?fieldManager=faults&force=true", obj, content_type=APPLY_PATCH
+    )

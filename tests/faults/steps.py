@@ -1,0 +1,211 @@
+"""What users, nodes and other writers do while a case runs. A step waits for `when`, then does `do`.
+
+`when` is one of
+
+    {"task": "a", "phase": "Running"}   the row of a task has that phase
+    {"pod": "a", "is": "gated"}         its Pod is gated, released, running, ended, let-go or gone
+    {"ended": 1}                        that run has ended
+    {"leader": true}                    somebody holds the lease
+    {"after": 0.5}                      so many seconds have passed since the step before
+
+`do` is one of
+
+    {"merge": {"spec": {...}}}          edit the Observatory
+    {"delete": "Background"}            delete it; or Foreground, Orphan
+    {"create": {...}}                   create it, with that spec, as soon as its name is free
+    {"delete-pod": "a", "force": true}  delete the Pod of a task
+    {"status-of-pod": "a", "set": {..}} write the status of that Pod
+    {"patch-pod": "a", "merge": {...}}  patch that Pod otherwise
+    {"tamper": {...}}                   merge something into the Observatory's status
+    {"lease": {...}}                    merge something into the lease; null deletes it
+    {"remove": "resourcequotas/small"}  delete an object of the namespace
+    {"apply": {...}}                    create an object, see `paths`
+    {"nothing": true}
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from observatory.api.names import API_VERSION, FINALIZER, GATE, KIND, LABEL_TASK
+from tests.faults.case import NAME
+from tests.faults.recorder import Recorder, State
+from tests.faults.upstream import MERGE_PATCH, Upstream
+
+JsonObject = dict[str, Any]
+PATIENCE = 60.0
+LEASE = "observatory-operator"
+_PATHS = {
+    "ResourceQuota": "/api/v1/namespaces/{}/resourcequotas",
+    "LimitRange": "/api/v1/namespaces/{}/limitranges",
+    "Pod": "/api/v1/namespaces/{}/pods",
+    "Observatory": f"/apis/{API_VERSION}/namespaces/{{}}/observatories",
+}
+
+
+class StepError(Exception):
+    """A step could not be taken: the case is of no use as it is."""
+
+
+@dataclass(slots=True)
+class Steps:
+    """Takes the steps of a case in its namespace."""
+
+    upstream: Upstream
+    recorder: Recorder
+    namespace: str
+    tampered: list[int] = field(default_factory=list)
+    """The versions of the statuses that were written here, and not by an operator."""
+
+    async def take(self, step: JsonObject) -> None:
+        """Wait for its time, then do it."""
+        when = step.get("when", {})
+        if "after" in when:
+            await asyncio.sleep(when["after"])
+        elif when and not await self.recorder.until(self.namespace, condition(when), PATIENCE):
+            raise StepError(f"{when} did not come to be")
+        await self._do(step["do"])
+
+    def path(self, name: str = NAME) -> str:
+        """The path of an Observatory."""
+        return f"{_PATHS['Observatory'].format(self.namespace)}/{name}"
+
+    async def create(self, obj: JsonObject) -> JsonObject:
+        """Create an object of the namespace."""
+        path = _PATHS[obj["kind"]].format(self.namespace)
+        return await self.upstream.ask("POST", path, obj)
+
+    async def observe(self, spec: JsonObject) -> JsonObject:
+        """Create the Observatory of the case."""
+        made = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": NAME}, "spec": spec}
+        return await self.create(made)
+
+    async def _do(self, action: JsonObject) -> None:
+        match action:
+            case {"merge": dict(patch)}:
+                await self._merge(self.path(), patch)
+            case {"tamper": dict(patch)}:
+                answer = await self._merge(f"{self.path()}/status", {"status": patch})
+                if answer["httpStatus"] < 300:
+                    self.tampered.append(int(answer["metadata"]["resourceVersion"]))
+            case {"delete": str(policy)}:
+                await self._delete(self.path(), {"propagationPolicy": policy})
+            case {"create": dict(spec)}:
+                await self.recorder.until(
+                    self.namespace, lambda state: ("observatories", NAME) not in state, PATIENCE
+                )
+                await self.observe(spec)
+            case {"delete-pod": str(task)}:
+                options = {"gracePeriodSeconds": 0} if action.get("force") else {}
+                await self._delete(self._pod(task), options)
+            case {"status-of-pod": str(task), "set": dict(status)}:
+                await self._merge(f"{self._pod(task)}/status", {"status": status})
+            case {"patch-pod": str(task), "merge": dict(patch)}:
+                await self._merge(self._pod(task), patch)
+            case {"lease": patch}:
+                group = "/apis/coordination.k8s.io/v1"
+                path = f"{group}/namespaces/{self.namespace}/leases/{LEASE}"
+                if patch is None:
+                    await self._delete(path, {})
+                else:
+                    await self._merge(path, {"spec": patch})
+            case {"remove": str(target)}:
+                await self._delete(f"/api/v1/namespaces/{self.namespace}/{target}", {})
+            case {"apply": dict(obj)}:
+                await self.create(obj)
+            case {"nothing": _}:
+                pass
+            case _:
+                raise StepError(f"{action}: nobody knows how to do that; see steps.py")
+
+    def _pod(self, task: str) -> str:
+        pod = pod_of(self.recorder.state[self.namespace], task)
+        name = pod["metadata"]["name"] if pod else "none"
+        return f"/api/v1/namespaces/{self.namespace}/pods/{name}"
+
+    async def _merge(self, path: str, patch: JsonObject) -> JsonObject:
+        accept = (404, 409)  # the operator may have been quicker; others meet that too
+        return await self.upstream.ask(
+            "PATCH", path, patch, content_type=MERGE_PATCH, accept=accept
+        )
+
+    async def _delete(self, path: str, options: JsonObject) -> None:
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", **options}
+        await self.upstream.ask("DELETE", path, body, accept=(404, 409))
+
+
+def condition(when: JsonObject) -> Callable[[State], bool]:
+    """Whether it is so in what is stored."""
+    match when:
+        case {"task": str(task), "phase": str(phase)}:
+            return lambda state: rows(state).get(task, {}).get("phase") == phase
+        case {"pod": str(task), "is": str(how)}:
+            return lambda state: _is(pod_of(state, task), how)
+        case {"ended": int(run)}:
+            return lambda state: _ended(state, run)
+        case {"leader": _}:
+            return lambda state: bool(
+                (state.get(("leases", LEASE), {}).get("spec") or {}).get("holderIdentity")
+            )
+        case _:
+            raise StepError(f"{when}: nobody knows when that is; see steps.py")
+
+
+def status_of(state: State) -> JsonObject:
+    """The status of the case's Observatory."""
+    found: JsonObject = state.get(("observatories", NAME), {}).get("status") or {}
+    return found
+
+
+def rows(state: State) -> dict[str, JsonObject]:
+    """Its rows, by task."""
+    return {row["name"]: row for row in status_of(state).get("tasks", ())}
+
+
+def pods(state: State) -> list[JsonObject]:
+    """The Pods of the namespace."""
+    return [obj for (plural, _), obj in state.items() if plural == "pods"]
+
+
+def pod_of(state: State, task: str) -> JsonObject | None:
+    """The Pod of a task; the newest, if there are several."""
+    found = [
+        pod for pod in pods(state) if (pod["metadata"].get("labels") or {}).get(LABEL_TASK) == task
+    ]
+    return max(found, key=lambda pod: int(pod["metadata"]["resourceVersion"]), default=None)
+
+
+def _ended(state: State, run: int) -> bool:
+    status = status_of(state)
+    return status.get("run") == run and "completionTime" in status
+
+
+def held(pod: JsonObject) -> bool:
+    """Whether our finalizer or our gate is on it."""
+    gates = pod["spec"].get("schedulingGates") or ()
+    return FINALIZER in (pod["metadata"].get("finalizers") or ()) or any(
+        gate["name"] == GATE for gate in gates
+    )
+
+
+def _is(pod: JsonObject | None, how: str) -> bool:
+    if pod is None or how == "gone":
+        return (pod is None) == (how == "gone")
+    gates = [gate["name"] for gate in pod["spec"].get("schedulingGates") or ()]
+    phase = pod["status"].get("phase")
+    match how:
+        case "gated":
+            return GATE in gates
+        case "released":
+            return GATE not in gates
+        case "running":
+            return phase == "Running"
+        case "ended":
+            return phase in {"Succeeded", "Failed"}
+        case "let-go":
+            return not held(pod)
+        case _:
+            raise StepError(f'"is": "{how}" is unknown; see steps.py')
