@@ -136,7 +136,8 @@ def _end(
 
 
 def _audit(evidence: Evidence, case: Case) -> Iterator[str]:
-    requests = [each for each in evidence.audit if each.get("objectRef")]
+    begun = evidence.result.get("begun", 0.0)
+    requests = [each for each in evidence.audit if each.get("objectRef") and _time(each) >= begun]
     writes = [each for each in requests if each["verb"] not in {"get", "list", "watch"}]
     steady = [each for each in writes if each["objectRef"]["resource"] not in {"leases", "events"}]
     rest = evidence.result.get("rest")

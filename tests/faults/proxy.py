@@ -51,6 +51,8 @@ class World:
     upstream: Upstream
     armory: Armory
     earlier: Earlier
+    version: Callable[[], int]
+    """The last version that etcd has."""
     log: list[JsonObject] = field(default_factory=list)
     healed: asyncio.Event = field(default_factory=asyncio.Event)
     busy: int = 0
@@ -72,6 +74,7 @@ class Proxy:
         self.authorization = f"Bearer {token}"
         self._operator = operator
         self._streams: set[Stream] = set()
+        self._expired: dict[str, int] = {}
         self._runner: web.ServerRunner | None = None
         self.victim: Victim | None = None
         self.url = ""
@@ -138,9 +141,19 @@ class Proxy:
 
     def at_streams(self, fault: Fault) -> None:
         """Have a fault happen to the watches that are open."""
-        for stream in self._streams:
+        for stream in list(self._streams):
             if fault.watch in {"", stream.resource}:
+                self.note(fault, stream.resource)
                 stream.befall(fault)
+
+    def note(self, fault: Fault, resource: str) -> None:
+        """What is told to have expired has expired for good, as if etcd had been compacted."""
+        if fault.do == "error410" or (fault.do == "status" and fault.status == 410):
+            self._expired[resource] = self._world.version()
+
+    def has_expired(self, resource: str, version: str) -> bool:
+        """Whether a watch cannot be taken up at that version any more."""
+        return version.isdigit() and 0 < int(version) < self._expired.get(resource, 0)
 
     @contextlib.asynccontextmanager
     async def open(self, stream: Stream, lines: AsyncIterator[bytes]) -> AsyncIterator[None]:
@@ -189,6 +202,11 @@ class _Exchange:
                 await self._before(fault)
         after = [fault for fault in faults if fault.when == "after"]
         if watches:
+            for fault in self.attached:
+                self.proxy.note(fault, self.call.resource)
+            version = self.request.query.get("resourceVersion", "")
+            if not self.call.initial and self.proxy.has_expired(self.call.resource, version):
+                return _refusal(Fault(On(), "status", status=410))
             return await self._watch(self._target())
         answer = await self._forward()
         for fault in after:
@@ -238,6 +256,7 @@ class _Exchange:
             case "hang":
                 await self._hang(fault)
             case "status":
+                self.proxy.note(fault, self.call.resource)
                 raise _Handled(_refusal(fault))
             case "delay":
                 await asyncio.sleep(fault.seconds)

@@ -137,7 +137,7 @@ class Trial:
         self.namespace = namespace
         self.folder = folder
         self._armory = Armory.of(case.faults)
-        self._world = World(lab.upstream, self._armory, self._earlier)
+        self._world = World(lab.upstream, self._armory, self._earlier, lambda: lab.recorder.version)
         self._proxies: list[Proxy] = []
         self.operators: list[Operator] = []
         self._steps = Steps(lab.upstream, lab.recorder, namespace)
@@ -161,6 +161,7 @@ class Trial:
         """From the empty namespace to rest."""
         case, recorder = self.case, self._lab.recorder
         tokens = await prepare(self._lab.upstream, self.namespace, case.operators)
+        self.result["begun"] = time.time()
         for obj in case.before:
             await self._steps.create(obj)
         for number, token in enumerate(tokens):

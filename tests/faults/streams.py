@@ -38,11 +38,12 @@ class Stream:
         self._request = request
         self._response = response
         self._faults = list(faults)
-        self._queue: asyncio.Queue[bytes | Fault | None] = asyncio.Queue()
+        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._holds = 0
         self._silent = False
+        self._breaking: Fault | None = None
         self._lines = 0
 
     def take(self, line: bytes) -> None:
@@ -54,13 +55,15 @@ class Stream:
         self._queue.put_nowait(None)
 
     def befall(self, fault: Fault) -> None:
-        """Have a fault happen: a hold at once, the others after the lines that are there."""
+        """Have a fault happen at once. With a connection, the lines on their way are lost."""
         if fault.do == "hold":
             self._hold(fault.seconds)
         elif fault.do == "silent":
             self._silent = True
         else:
-            self._queue.put_nowait(fault)
+            self._breaking = fault
+            self._queue.put_nowait(None)
+            self._flowing.set()
 
     def heal(self) -> None:
         """Bring what was held."""
@@ -72,12 +75,12 @@ class Stream:
         while not await self._befallen():
             item = await self._queue.get()
             await self._flowing.wait()
+            if self._breaking is not None:
+                await self._break(self._breaking)
+                return
             if self._silent:
                 continue
             if item is None:
-                return
-            if isinstance(item, Fault):
-                await self._break(item)
                 return
             self._lines += 1
             if any(fault.do == "cut_line" for fault in self._now()):

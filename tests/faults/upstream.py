@@ -44,7 +44,8 @@ class Upstream:
         user = _named(config["users"], context["user"])["user"]
         self.server = str(cluster["server"]).rstrip("/")
         self._admin = f"Bearer {user['token']}"
-        self._tls = ssl.create_default_context(**_authority(cluster))
+        encrypted = self.server.startswith("https:")
+        self._tls = ssl.create_default_context(**_authority(cluster)) if encrypted else True
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
