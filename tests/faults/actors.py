@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from observatory.api.names import API_VERSION, GROUP, LABEL_OBSERVATORY
-from tests.faults.case import NAME, Case, Expect
+from observatory.api.names import LABEL_OBSERVATORY
+from tests.faults.case import Case, Expect
 from tests.faults.plan import Fault, On
+from tests.faults.site import DENIED, DENY
 from tests.faults.workloads import CHAIN, DIAMOND, EDITED, FAN_OUT, PAIR, SLOW_CHAIN, chain
 from tests.integration.workflows import task
 
@@ -28,7 +29,7 @@ def others() -> Iterator[Case]:
     yield from _refused()
 
 
-def _step(when: JsonObject, **do: Any) -> JsonObject:
+def _step(when: JsonObject, **do: object) -> JsonObject:
     return {"when": when, "do": {name.replace("_", "-"): value for name, value in do.items()}}
 
 
@@ -53,6 +54,15 @@ def _pods_deleted() -> Iterator[Case]:
             yield Case(
                 f"F22-pod-deleted-{state}{'-by-force' if force else ''}",
                 {"tasks": SLOW_CHAIN}, faults, (step,), expect=Expect(disturbed=("b",)),
+            )  # fmt: skip
+    for state in ("gated", "released", "running", "ended"):
+        strip = _step({"pod": "b", "is": state}, strip_pod="b")
+        faults = (_HOLD_GATE,) if state == "gated" else ()
+        unseen = Fault(On(write=6), "hold", watch="pods", seconds=1.5)
+        for name, wrong in (("", faults), ("-unseen", (*faults, unseen))):
+            yield Case(
+                f"F22-pod-lost-{state}{name}", {"tasks": SLOW_CHAIN}, wrong, (strip,),
+                expect=Expect(disturbed=("b",)),
             )  # fmt: skip
     # Deleted while nothing is seen of it, or while its finalizer is being taken away.
     step = _step({"pod": "b", "is": "ended"}, delete_pod="b")
@@ -160,12 +170,16 @@ def _refused() -> Iterator[Case]:
     yield Case("F28-invalid", {"tasks": invalid}, expect=Expect(phase="Pending"))
     mended = _step({"after": 1.0}, merge={"spec": {"tasks": CHAIN}})
     yield Case("F28-invalid-then-mended", {"tasks": invalid}, steps=(mended,))
-    squatter = {
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": "squatter", "labels": {LABEL_OBSERVATORY: NAME, f"{GROUP}/task": "a",
-                     f"{GROUP}/run": "1", f"{GROUP}/attempt": "1"},
-                     "ownerReferences": [{"apiVersion": API_VERSION, "kind": "Observatory",
-                                          "name": NAME, "uid": "00000000-0000-4000-8000-000000000000"}]},
-        "spec": {"containers": [{"name": "task", "image": "x"}], "restartPolicy": "Never"},
-    }  # fmt: skip
-    yield Case("F28-squatter", {"tasks": CHAIN}, before=(squatter,), expect=Expect(kept=True))
+    for how in ("stranger", "gated", "copy"):
+        squat = {"when": {"pod": "b", "is": "running"}, "do": {"squat": "c", "as": how}}
+        leave = _step({"after": 3.0}, leave=True)
+        yield Case(f"F28-name-taken-{how}", {"tasks": SLOW_CHAIN}, steps=(squat, leave))
+    for name in DENIED:
+        lift = _step({"after": 3.0}, labels={DENY: None})
+        again = _step({"after": 1.5}, labels={DENY: name})
+        twice = _step({"after": 1.5}, labels={DENY: None})
+        for label, steps in (("", (lift,)), ("-on-and-off", (lift, again, twice))):
+            yield Case(
+                f"F28-denied-{name}{label}", {"tasks": SLOW_CHAIN}, labels={DENY: name},
+                steps=steps, expect=Expect(denied=True), heal=8.0,
+            )  # fmt: skip

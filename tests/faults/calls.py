@@ -46,9 +46,6 @@ def classify(method: str, target: str) -> Call:
         namespace, rest = rest[1], rest[2:]
     resource, name, subresource = (*rest[:3], "", "", "")[:3]
     watches = query.get("watch") in (["true"], ["1"])
-    if method in _VERBS:
-        verb = _VERBS[method]
-    else:
-        verb = "watch" if watches else "get" if name or not resource else "list"
+    read = "watch" if watches else "get" if name or not resource else "list"
     initial = query.get("sendInitialEvents") == ["true"]
-    return Call(verb, resource, subresource, namespace, name, initial)
+    return Call(_VERBS.get(method, read), resource, subresource, namespace, name, initial)

@@ -46,6 +46,7 @@ class Case:
     Attributes:
         spec: Of the Observatory.
         before: Objects that are in the namespace before the Observatory.
+        labels: Of the namespace; see `DENY` in `site.py`.
         operators: How many.
         elect: Whether they elect a leader; else each of them works.
         flags: More flags for `observatory run`.
@@ -60,6 +61,7 @@ class Case:
     faults: tuple[Fault, ...] = ()
     steps: tuple[JsonObject, ...] = ()
     before: tuple[JsonObject, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
     operators: int = 1
     elect: bool = False
     flags: tuple[str, ...] = ()

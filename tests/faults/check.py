@@ -72,6 +72,10 @@ def check(evidence: Evidence) -> list[str]:
     invariants = Invariants(excused=evidence.result.get("excused", ()))
     for entry in evidence.history:
         invariants.see(entry)
+    for uid in invariants.excused & invariants.recorded.keys():
+        invariants.violations.append(
+            Violation("I1", 0, f"a status records the Pod {uid}, which the operator never made")
+        )
     stored = _stored(evidence.history)
     pods = [obj for (plural, _), obj in stored.items() if plural == PODS.plural]
     last = evidence.history[-1].version if evidence.history else _STATE_VERSION

@@ -38,7 +38,8 @@ AT_STREAMS = {
     "cut_reset": "reset its connection",
     "cut_line": "close its connection within a line",
     "silent": "bring nothing any more and keep the connection open",
-    "error410": "end it with an ERROR event of code 410",
+    "error410": "end it with an ERROR event of code 410; taken up at an old version it meets HTTP"
+    " 410, or with `seconds` another ERROR event after so long",
 }
 _ONLY_BEFORE = {"drop_request", "hang", "status", "touch", "rewind"}
 _ONLY_AFTER = {"drop_answer", "slow", "truncate"}

@@ -74,7 +74,7 @@ class Proxy:
         self.authorization = f"Bearer {token}"
         self._operator = operator
         self._streams: set[Stream] = set()
-        self._expired: dict[str, int] = {}
+        self._expired: dict[str, tuple[int, float]] = {}
         self._runner: web.ServerRunner | None = None
         self.victim: Victim | None = None
         self.url = ""
@@ -149,11 +149,12 @@ class Proxy:
     def note(self, fault: Fault, resource: str) -> None:
         """What is told to have expired has expired for good, as if etcd had been compacted."""
         if fault.do == "error410" or (fault.do == "status" and fault.status == 410):
-            self._expired[resource] = self._world.version()
+            self._expired[resource] = (self._world.version(), fault.seconds)
 
-    def has_expired(self, resource: str, version: str) -> bool:
-        """Whether a watch cannot be taken up at that version any more."""
-        return version.isdigit() and 0 < int(version) < self._expired.get(resource, 0)
+    def has_expired(self, resource: str, version: str) -> float | None:
+        """Whether a watch cannot be taken up at that version: the seconds until it is told so."""
+        newest, seconds = self._expired.get(resource, (0, 0.0))
+        return seconds if version.isdigit() and 0 < int(version) < newest else None
 
     @contextlib.asynccontextmanager
     async def open(self, stream: Stream, lines: AsyncIterator[bytes]) -> AsyncIterator[None]:
@@ -205,8 +206,9 @@ class _Exchange:
             for fault in self.attached:
                 self.proxy.note(fault, self.call.resource)
             version = self.request.query.get("resourceVersion", "")
-            if not self.call.initial and self.proxy.has_expired(self.call.resource, version):
-                return _refusal(Fault(On(), "status", status=410))
+            told = self.proxy.has_expired(self.call.resource, version)
+            if told is not None and not self.call.initial:
+                return await self._expire(told)
             return await self._watch(self._target())
         answer = await self._forward()
         for fault in after:
@@ -335,6 +337,16 @@ class _Exchange:
                 with contextlib.suppress(ConnectionError):
                     await stream.run()
             return response
+
+    async def _expire(self, seconds: float) -> web.StreamResponse:
+        """HTTP 410, or after a while an ERROR event in a stream that had begun well."""
+        if not seconds:
+            return _refusal(Fault(On(), "status", status=410))
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(self.request)
+        await asyncio.sleep(seconds)
+        await response.write(streams.EXPIRED + b"\n")
+        return response
 
     async def _rewound(self, fault: Fault) -> web.StreamResponse:
         """An answer that was right once. The watch that follows goes on from there."""

@@ -140,7 +140,7 @@ class Trial:
         self._world = World(lab.upstream, self._armory, self._earlier, lambda: lab.recorder.version)
         self._proxies: list[Proxy] = []
         self.operators: list[Operator] = []
-        self._steps = Steps(lab.upstream, lab.recorder, namespace)
+        self._steps = Steps(lab.upstream, lab.recorder, namespace, lab.site)
         self.result: JsonObject = {}
         self.problems: list[str] = []
 
@@ -160,7 +160,7 @@ class Trial:
     async def play(self) -> None:
         """From the empty namespace to rest."""
         case, recorder = self.case, self._lab.recorder
-        tokens = await prepare(self._lab.upstream, self.namespace, case.operators)
+        tokens = await prepare(self._lab.upstream, self.namespace, case.operators, case.labels)
         self.result["begun"] = time.time()
         for obj in case.before:
             await self._steps.create(obj)
@@ -262,6 +262,7 @@ class Trial:
             for operator in self.operators if operator.log.exists()
             for text in _CRASHES if text in operator.log.read_text(errors="replace")
         ]  # fmt: skip
+        self.result["excused"] = self._steps.excused
         self.result["tampered"] = self._steps.tampered
         for path in self.folder.glob("*.kubeconfig"):
             path.unlink()

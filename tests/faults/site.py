@@ -5,16 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from observatory.api.rbac import LEADER_ELECTION, OPERATOR, rules
-from tests.faults.upstream import APPLY_PATCH, Upstream
+from tests.faults.upstream import Upstream
 from tests.integration.workflows import install_wishes
 from tests.support.cluster import Cluster, hack_cluster, install
 
 JsonObject = dict[str, Any]
+DENY = "faults.example.com/deny"
+"""A label of namespaces: what a policy of the cluster denies in them, one of `DENIED`."""
+DENIED = {
+    "pods": ("pods", "CREATE"),
+    "releases": ("pods", "UPDATE"),
+    "statuses": ("observatories/status", "UPDATE"),
+    "revisions": ("controllerrevisions", "CREATE"),
+    "events": ("events", "CREATE"),
+}
 RBAC = "rbac.authorization.k8s.io/v1"
 ROLES = {"faults-operator": OPERATOR, "faults-election": LEADER_ELECTION}
 
@@ -64,7 +74,32 @@ def made(name: str) -> Site:
     for role, permissions in ROLES.items():
         obj = {"apiVersion": RBAC, "kind": "ClusterRole", "metadata": {"name": role}}
         cluster.apply({**obj, "rules": rules(permissions)})
+    for name in DENIED:
+        for policy in _denial(name):
+            cluster.apply(policy)
     return site
+
+
+def _denial(name: str) -> list[JsonObject]:
+    """A policy that denies the operators a kind of write in namespaces that ask for it."""
+    resource, operation = DENIED[name]
+    api = "admissionregistration.k8s.io/v1"
+    rule = {"apiGroups": ["*"], "apiVersions": ["*"]}
+    spec: JsonObject = {
+        "matchConstraints": {
+            "namespaceSelector": {"matchLabels": {DENY: name}},
+            "resourceRules": [{**rule, "operations": [operation], "resources": [resource]}],
+        },
+        "matchConditions": [
+            {"name": "operators", "expression": "request.userInfo.username.contains(':operator-')"}
+        ],
+        "validations": [{"expression": "false", "message": "not today", "reason": "Forbidden"}],
+    }
+    metadata = {"name": f"faults-{name}"}
+    policy = {"apiVersion": api, "kind": "ValidatingAdmissionPolicy", "metadata": metadata}
+    binding: JsonObject = {**policy, "kind": "ValidatingAdmissionPolicyBinding"}
+    binding["spec"] = {"policyName": f"faults-{name}", "validationActions": ["Deny"]}
+    return [{**policy, "spec": spec}, binding]
 
 
 def removed(name: str) -> None:
@@ -72,9 +107,12 @@ def removed(name: str) -> None:
     hack_cluster("down", "--name", name)
 
 
-async def prepare(upstream: Upstream, namespace: str, operators: int) -> list[str]:
+async def prepare(
+    upstream: Upstream, namespace: str, operators: int, labels: Mapping[str, str]
+) -> list[str]:
     """Make a namespace with an account for each operator; their tokens, once they are of use."""
-    await upstream.ask("POST", "/api/v1/namespaces", {"metadata": {"name": namespace}})
+    metadata = {"name": namespace, "labels": dict(labels)}
+    await upstream.ask("POST", "/api/v1/namespaces", {"metadata": metadata})
     names = [account(number) for number in range(operators)]
     core = f"/api/v1/namespaces/{namespace}/serviceaccounts"
     bindings = f"/apis/{RBAC}/namespaces/{namespace}/rolebindings"
@@ -132,10 +170,3 @@ def kubeconfig(path: Path, server: str, namespace: str) -> None:
         ],
     }
     path.write_text(json.dumps(content))
-
-
-async def apply(upstream: Upstream, target: str, obj: JsonObject) -> JsonObject:
-    """Server-side apply."""
-    return await upstream.ask(
-        "PATCH", f"{target}?fieldManager=faults&force=true", obj, content_type=APPLY_PATCH
-    )

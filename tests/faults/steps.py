@@ -16,10 +16,15 @@
     {"delete-pod": "a", "force": true}  delete the Pod of a task
     {"status-of-pod": "a", "set": {..}} write the status of that Pod
     {"patch-pod": "a", "merge": {...}}  patch that Pod otherwise
+    {"strip-pod": "b"}                  take its finalizers away and delete it at once
+    {"squat": "b", "as": "stranger"}    take the name of its next Pod; or as "gated", "copy"
+    {"leave": true}                     and give it back
     {"tamper": {...}}                   merge something into the Observatory's status
     {"lease": {...}}                    merge something into the lease; null deletes it
     {"remove": "resourcequotas/small"}  delete an object of the namespace
     {"apply": {...}}                    create an object, see `paths`
+    {"labels": {"a": "b"}}              label the namespace; null takes a label away
+    {"cluster": ["kill", "etcd"]}       see `disruptions.py`
     {"nothing": true}
 """
 
@@ -30,9 +35,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from observatory.api.names import API_VERSION, FINALIZER, GATE, KIND, LABEL_TASK
+from observatory.api.names import (
+    API_VERSION,
+    FINALIZER,
+    GATE,
+    KIND,
+    LABEL_ATTEMPT,
+    LABEL_OBSERVATORY,
+    LABEL_REVISION,
+    LABEL_RUN,
+    LABEL_TASK,
+    pod_name,
+    revision_hash,
+)
 from tests.faults.case import NAME
+from tests.faults.disruptions import disrupt
 from tests.faults.recorder import Recorder, State
+from tests.faults.site import Site
 from tests.faults.upstream import MERGE_PATCH, Upstream
 
 JsonObject = dict[str, Any]
@@ -57,8 +76,17 @@ class Steps:
     upstream: Upstream
     recorder: Recorder
     namespace: str
+    site: Site | None = None
     tampered: list[int] = field(default_factory=list)
-    """The versions of the statuses that were written here, and not by an operator."""
+    """The versions of writes that only an operator should make."""
+    excused: list[str] = field(default_factory=list)
+    """The UIDs of Pods that were made here: no status may ever record one."""
+
+    _squatters: list[str] = field(default_factory=list)
+
+    @property
+    def _state(self) -> State:
+        return self.recorder.state[self.namespace]
 
     async def take(self, step: JsonObject) -> None:
         """Wait for its time, then do it."""
@@ -89,8 +117,7 @@ class Steps:
                 await self._merge(self.path(), patch)
             case {"tamper": dict(patch)}:
                 answer = await self._merge(f"{self.path()}/status", {"status": patch})
-                if answer["httpStatus"] < 300:
-                    self.tampered.append(int(answer["metadata"]["resourceVersion"]))
+                self._note(answer)
             case {"delete": str(policy)}:
                 await self._delete(self.path(), {"propagationPolicy": policy})
             case {"create": dict(spec)}:
@@ -101,6 +128,19 @@ class Steps:
             case {"delete-pod": str(task)}:
                 options = {"gracePeriodSeconds": 0} if action.get("force") else {}
                 await self._delete(self._pod(task), options)
+            case {"strip-pod": str(task)}:
+                path = self._pod(task)
+                answer = await self._merge(path, {"metadata": {"finalizers": None}})
+                self._note(answer)
+                await self._delete(path, {"gracePeriodSeconds": 0})
+            case {"squat": str(task), "as": str(how)}:
+                answer = await self.create(squatter(self._state, task, how))
+                self.excused.append(answer["metadata"]["uid"])
+                self._squatters.append(answer["metadata"]["name"])
+            case {"leave": _}:
+                for name in self._squatters:
+                    path = _PATHS["Pod"].format(self.namespace)
+                    await self._delete(f"{path}/{name}", {"gracePeriodSeconds": 0})
             case {"status-of-pod": str(task), "set": dict(status)}:
                 await self._merge(f"{self._pod(task)}/status", {"status": status})
             case {"patch-pod": str(task), "merge": dict(patch)}:
@@ -116,13 +156,21 @@ class Steps:
                 await self._delete(f"/api/v1/namespaces/{self.namespace}/{target}", {})
             case {"apply": dict(obj)}:
                 await self.create(obj)
+            case {"labels": dict()}:
+                await self._merge(f"/api/v1/namespaces/{self.namespace}", {"metadata": action})
+            case {"cluster": [str(what), *rest]} if self.site is not None:
+                await disrupt(self.site, what, *rest)
             case {"nothing": _}:
                 pass
             case _:
                 raise StepError(f"{action}: nobody knows how to do that; see steps.py")
 
+    def _note(self, answer: JsonObject) -> None:
+        if answer["httpStatus"] < 300:
+            self.tampered.append(int(answer["metadata"]["resourceVersion"]))
+
     def _pod(self, task: str) -> str:
-        pod = pod_of(self.recorder.state[self.namespace], task)
+        pod = pod_of(self._state, task)
         name = pod["metadata"]["name"] if pod else "none"
         return f"/api/v1/namespaces/{self.namespace}/pods/{name}"
 
@@ -152,6 +200,27 @@ def condition(when: JsonObject) -> Callable[[State], bool]:
             )
         case _:
             raise StepError(f"{when}: nobody knows when that is; see steps.py")
+
+
+def squatter(state: State, task: str, how: str) -> JsonObject:
+    """A Pod of the name that the first attempt of a task is going to have."""
+    found = state["observatories", NAME]
+    uid, status = found["metadata"]["uid"], found["status"]
+    revision = revision_hash(status["revision"])
+    run = status["run"]
+    name = pod_name(NAME, uid=uid, run=run, revision=revision, task=task, attempt=1)
+    metadata: JsonObject = {"name": name}
+    if how == "copy":
+        values = (NAME, task, str(run), "1", revision)
+        names = (LABEL_OBSERVATORY, LABEL_TASK, LABEL_RUN, LABEL_ATTEMPT, LABEL_REVISION)
+        metadata["labels"] = dict(zip(names, values, strict=True))
+        owner = {"apiVersion": API_VERSION, "kind": KIND, "name": NAME, "uid": uid}
+        metadata["ownerReferences"] = [{**owner, "controller": True}]
+    container = {"name": "task", "image": "x"}
+    spec: JsonObject = {"containers": [container], "restartPolicy": "Never"}
+    if how == "gated":
+        spec["schedulingGates"] = [{"name": GATE}]
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
 def status_of(state: State) -> JsonObject:

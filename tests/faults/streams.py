@@ -12,15 +12,20 @@ from aiohttp import web
 
 from tests.faults.plan import Fault
 
-_EXPIRED = {
-    "kind": "Status",
-    "apiVersion": "v1",
-    "metadata": {},
-    "status": "Failure",
-    "message": "too old resource version: 1 (2)",
-    "reason": "Expired",
-    "code": 410,
-}
+EXPIRED = orjson.dumps(
+    {
+        "type": "ERROR",
+        "object": {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": "too old resource version: 1 (2)",
+            "reason": "Expired",
+            "code": 410,
+        },
+    }
+)
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
@@ -117,8 +122,7 @@ class Stream:
             case "cut":
                 await self._response.write_eof()
             case "error410":
-                event = orjson.dumps({"type": "ERROR", "object": _EXPIRED})
-                await self._response.write(event + b"\n")
+                await self._response.write(EXPIRED + b"\n")
             case "cut_line":
                 await self._break_within(b'{"type":"MODIFIED","object":{"apiVersion":"v1"}}')
             case "fin":

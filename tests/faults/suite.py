@@ -137,5 +137,6 @@ async def run(
         else:
             every = iter(slow_first(limited(tables.suite(writes), count, words)))
         await play(lab, every, tally, parallel)
+        await play(lab, limited(tables.disruptions(), None, words), tally, 1)
     print(tally.line(), flush=True)
     return int(bool(tally.violations))

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from tests.faults.actors import others
-from tests.faults.case import Case
+from tests.faults.case import Case, Expect
 from tests.faults.plan import Fault, On
-from tests.faults.workloads import WORKLOADS
+from tests.faults.workloads import FAN_OUT, SLOW_CHAIN, WORKLOADS
 
 JsonObject = dict[str, Any]
 LEASE_TWICE = 6.0
@@ -111,6 +111,9 @@ def _stream_ends(case: Case) -> Iterator[Case]:
         cut = Fault(On(write=2), "cut", watch=resource)
         gone = Fault(_rewatch(resource), "status", status=410, times=2)
         yield _with(case, cut, gone, label=("F10-http-410", resource))
+        late = Fault(On(write=4), "error410", watch=resource, seconds=1.3)
+        lost = Fault(On(write=3), "hold", watch=resource)
+        yield _with(case, lost, late, label=("F10-late", resource))
         empty = Fault(_rewatch(resource), "cut", times=3)
         yield _with(case, cut, empty, label=("F10-empty", resource))
         refused = Fault(On(verb="watch", resource=resource), "status", status=400, times=3)
@@ -219,3 +222,31 @@ def soak(writes: Mapping[str, int], seed: int) -> Iterator[Case]:
         yield from silent(case)
     yield from others()
     yield from pairs(WORKLOADS, writes, seed)
+
+
+def disruptions() -> Iterator[Case]:
+    """F19: the control plane itself. One at a time, and nothing beside them."""
+    running = {"pod": "b", "is": "running"}
+    fan = {"pod": "b3", "is": "released"}
+    expect = Expect(denied=True)  # a new API server knows no roles for its first moment
+    acts: tuple[list[Any], ...] = (
+        ["kill", "kube-apiserver"],
+        ["kill", "etcd"],
+        ["kill", "etcd", "kube-apiserver"],
+        ["compact"],
+        ["compact", "kube-apiserver"],
+        ["pause", "etcd", 4],
+        ["pause", "kube-apiserver", 4],
+    )
+    for act in acts:
+        words = "-".join(map(str, act)).replace("kube-", "")
+        for name, tasks, when in (("chain", SLOW_CHAIN, running), ("fan-out", FAN_OUT, fan)):
+            step = {"when": when, "do": {"cluster": act}}
+            yield Case(
+                f"{name}-F19-{words}", {"tasks": tasks}, steps=(step,), heal=30.0, patience=120.0,
+                expect=expect,
+            )  # fmt: skip
+    led = replace(WORKLOADS["fan-out"], operators=2, elect=True, heal=30.0, patience=120.0)
+    led = replace(led, expect=expect)
+    step = {"when": fan, "do": {"cluster": ["pause", "kube-apiserver", 6]}}
+    yield named(led, "F19-election", steps=(step,))

@@ -15,9 +15,7 @@ import orjson
 from yarl import URL
 
 JsonObject = dict[str, Any]
-JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
-APPLY_PATCH = "application/apply-patch+yaml"
 _PATIENCE = 60.0
 
 
