@@ -20,7 +20,15 @@ from typing import Any
 
 import orjson
 
-from observatory.api.names import API_VERSION, KIND, LABEL_OBSERVATORY, OBSERVATORIES, PODS
+from observatory.api.names import (
+    API_VERSION,
+    FIELD_MANAGER,
+    KIND,
+    LABEL_OBSERVATORY,
+    LABEL_RUN,
+    OBSERVATORIES,
+    PODS,
+)
 from observatory.simulation.invariants import Invariants, Violation
 from observatory.simulation.storage import Entry
 from tests.faults import oracle
@@ -33,7 +41,7 @@ EVENTS_A_MINUTE = 25
 """As many Events about one object as the operator promises not to exceed."""
 READS_AT_REST = 20
 LEASE_GRACE = 1.0
-_STATE_VERSION = 0
+_TERMINAL = frozenset({"Succeeded", "Failed"})
 
 
 @dataclass(slots=True)
@@ -78,13 +86,14 @@ def check(evidence: Evidence) -> list[str]:
         )
     stored = _stored(evidence.history)
     pods = [obj for (plural, _), obj in stored.items() if plural == PODS.plural]
-    last = evidence.history[-1].version if evidence.history else _STATE_VERSION
+    last = evidence.history[-1].version if evidence.history else 0
     case = evidence.case
     if case is not None and not case.expect.kept:
         invariants.see_rest(last, pods)
     found = [str(each) for each in invariants.violations if not _excused(each, tampered)]
     if case is not None:
         found += _end(case, stored, pods)
+        found += [] if case.expect.disturbed else _live_at_the_end(evidence.history)
         found += _audit(evidence, case)
         found += _lease(evidence)
         found += _exits(evidence, case)
@@ -133,10 +142,42 @@ def _end(
         return
     if "completionTime" not in status or status.get("run") != expect.run:
         text = status.get("message") or status.get("phase")
-        yield f"I5: run {expect.run} has not ended; the status is of run {status.get('run')}: {text}"
+        number = status.get("run")
+        yield f"I5: run {expect.run} has not ended; the status is of run {number}: {text}"
         return
     for text in oracle.wrong(obj["spec"]["tasks"], status, expect.disturbed):
         yield f"I6: {text}"
+
+
+def _live_at_the_end(history: Sequence[Entry]) -> Iterator[str]:
+    """I12: a run is not over while one of its Pods may still run, or start."""
+    pods: dict[str, JsonObject] = {}
+    for entry in history:
+        if entry.resource == PODS:
+            pods.pop(entry.key.name, None)
+            if entry.new is not None:
+                pods[entry.key.name] = entry.new
+        elif entry.resource == OBSERVATORIES and entry.new is not None and _ends(entry):
+            status, uid = entry.new["status"], entry.new["metadata"]["uid"]
+            for name, pod in pods.items():
+                owners = pod["metadata"].get("ownerReferences") or ()
+                run = (pod["metadata"].get("labels") or {}).get(LABEL_RUN)
+                mine = any(owner["uid"] == uid for owner in owners) and run == str(status["run"])
+                if mine and _may_run(pod):
+                    yield f"I12 at version {entry.version}: the run ended while Pod {name} may run"
+
+
+def _ends(entry: Entry) -> bool:
+    """Whether this write is the end of a run."""
+    new, old = (((obj or {}).get("status") or {}) for obj in (entry.new, entry.old))
+    return "completionTime" in new and "completionTime" not in old
+
+
+def _may_run(pod: JsonObject) -> bool:
+    """Whether a container of it runs, or could be started."""
+    spec, status = pod["spec"], pod.get("status") or {}
+    never = "deletionTimestamp" in pod["metadata"] and not spec.get("nodeName")
+    return not (spec.get("schedulingGates") or status.get("phase") in _TERMINAL or never)
 
 
 def _audit(evidence: Evidence, case: Case) -> Iterator[str]:
@@ -228,11 +269,11 @@ def _events(history: list[Entry]) -> Iterator[str]:
     for entry in history:
         if entry.resource.plural != "events" or entry.old is not None or entry.new is None:
             continue
-        if entry.new.get("reportingComponent", entry.new.get("reportingController", "")).endswith(
-            "observatory-operator"
-        ):
-            regarding = entry.new.get("involvedObject") or entry.new.get("regarding") or {}
-            made[regarding.get("uid", ""), entry.new["metadata"]["creationTimestamp"][:16]] += 1
+        new = entry.new
+        source = new.get("reportingComponent") or new.get("reportingController") or ""
+        if source.endswith(FIELD_MANAGER):
+            regarding = new.get("involvedObject") or new.get("regarding") or {}
+            made[regarding.get("uid", ""), new["metadata"]["creationTimestamp"][:16]] += 1
     for (uid, minute), count in made.items():
         if count > EVENTS_A_MINUTE:
             yield f"I18: {count} Events about {uid} in the minute {minute}"

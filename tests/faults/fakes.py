@@ -13,8 +13,9 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.faults.exchange import World
 from tests.faults.plan import Armory, Fault
-from tests.faults.proxy import Proxy, World
+from tests.faults.proxy import Proxy
 from tests.faults.upstream import Upstream
 
 JsonObject = dict[str, Any]

@@ -1,4 +1,4 @@
-"""What a run must come to: computed from the tasks and their scripted exits, not from the operator."""
+"""What a run must come to, by its tasks and their scripted exits: the operator is not asked."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class Zygote:
         future = self._starting[number] = asyncio.get_running_loop().create_future()
         request = {"id": number, "argv": argv, "log": str(log)}
         self._process.stdin.write(json.dumps(request).encode() + b"\n")
-        pid = await asyncio.wait_for(future, PATIENCE)
+        pid: int = await asyncio.wait_for(future, PATIENCE)
         self._ended[pid] = ended
         if pid in self._early:
             self._ended.pop(pid)(self._early.pop(pid))

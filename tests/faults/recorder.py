@@ -107,8 +107,9 @@ class Recorder:
 
     def forget(self, namespace: str) -> None:
         """Keep nothing of a namespace."""
-        for known in (self.records, self.state, self._changed):
-            known.pop(namespace, None)  # type: ignore[attr-defined]
+        self.records.pop(namespace, None)
+        self.state.pop(namespace, None)
+        self._changed.pop(namespace, None)
 
     def earlier(self, namespace: str, plural: str, back: int) -> tuple[int, list[JsonObject]]:
         """The version and the objects of a collection as they were so many of its writes ago."""

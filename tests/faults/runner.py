@@ -19,9 +19,10 @@ from observatory.api.names import LABEL_OBSERVATORY
 from tests.faults.audit import AuditTail
 from tests.faults.case import NAME, Case
 from tests.faults.check import Evidence, check
+from tests.faults.exchange import World
 from tests.faults.plan import Armory
 from tests.faults.processes import Operator, Zygote
-from tests.faults.proxy import Proxy, World
+from tests.faults.proxy import Proxy
 from tests.faults.recorder import Recorder, State
 from tests.faults.site import Site, kubeconfig, prepare
 from tests.faults.steps import LEASE, StepError, Steps, held, pods, status_of

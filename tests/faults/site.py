@@ -1,4 +1,4 @@
-"""The cluster that cases run on: one of `hack/cluster`, whose etcd and audit log are within reach."""
+"""The cluster that cases run on: one of `hack/cluster`, with its etcd and audit log in reach."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def made(name: str) -> Site:
     for role, permissions in ROLES.items():
         obj = {"apiVersion": RBAC, "kind": "ClusterRole", "metadata": {"name": role}}
         cluster.apply({**obj, "rules": rules(permissions)})
-    for name in DENIED:
-        for policy in _denial(name):
+    for denied in DENIED:
+        for policy in _denial(denied):
             cluster.apply(policy)
     return site
 

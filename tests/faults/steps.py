@@ -1,4 +1,4 @@
-"""What users, nodes and other writers do while a case runs. A step waits for `when`, then does `do`.
+"""What users, nodes and other writers do while a case runs: each step waits, then acts.
 
 `when` is one of
 
@@ -271,7 +271,7 @@ def _is(pod: JsonObject | None, how: str) -> bool:
         case "released":
             return GATE not in gates
         case "running":
-            return phase == "Running"
+            return bool(phase == "Running")
         case "ended":
             return phase in {"Succeeded", "Failed"}
         case "let-go":

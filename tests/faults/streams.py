@@ -127,7 +127,7 @@ class Stream:
                 await self._break_within(b'{"type":"MODIFIED","object":{"apiVersion":"v1"}}')
             case "fin":
                 close(self._request)
-            case "cut_reset":
+            case _:
                 reset(self._request)
 
     async def _break_within(self, line: bytes) -> None:

@@ -22,13 +22,18 @@ _STREAMS = ("pods", "observatories")
 _CUTS = ("cut", "fin", "cut_reset", "cut_line", "error410")
 
 
-def named(case: Case, *words: object, **changes: Any) -> Case:
+def named(case: Case, *words: object, **changes: Any) -> Case:  # noqa: ANN401 -- any field
     """A case with another name, and whatever else."""
     name = "-".join((case.name, *(str(word).replace("_", "-") for word in words)))
     return replace(case, name=name, **changes)
 
 
-def _with(case: Case, *faults: Fault, label: Sequence[object], **changes: Any) -> Case:
+def _with(
+    case: Case,
+    *faults: Fault,
+    label: Sequence[object],
+    **changes: Any,  # noqa: ANN401 -- any field of a case
+) -> Case:
     return named(case, *label, faults=faults, **changes)
 
 
@@ -94,20 +99,20 @@ def streams(case: Case, ks: Sequence[int]) -> Iterator[Case]:
             hold = Fault(On(write=k), "hold", watch=resource, seconds=1.0)
             expire = Fault(On(write=k + 1), "error410", watch=resource)
             yield _with(case, hold, expire, label=("F8-skipped", resource, k))
-        for cut in _CUTS:
+        for how in _CUTS:
             for watch in _STREAMS:
-                fault = Fault(On(write=k), cut, watch=watch)
-                yield _with(case, fault, label=("F9", cut, watch, k))
+                fault = Fault(On(write=k), how, watch=watch)
+                yield _with(case, fault, label=("F9", how, watch, k))
     yield from _stream_ends(case)
 
 
 def _stream_ends(case: Case) -> Iterator[Case]:
     for resource in _STREAMS:
         for lines in (1, 2, 3):
-            for cut in _CUTS:
+            for how in _CUTS:
                 on = On(verb="watch", resource=resource)
-                fault = Fault(on, cut, lines=lines, times=5)
-                yield _with(case, fault, label=("F9-every", lines, cut, resource))
+                fault = Fault(on, how, lines=lines, times=5)
+                yield _with(case, fault, label=("F9-every", lines, how, resource))
         cut = Fault(On(write=2), "cut", watch=resource)
         gone = Fault(_rewatch(resource), "status", status=410, times=2)
         yield _with(case, cut, gone, label=("F10-http-410", resource))

@@ -85,7 +85,9 @@ def history(writes: list[tuple[Resource, JsonObject]]) -> list[Entry]:
 
 
 def found(
-    writes: list[tuple[Resource, JsonObject]] | None = None, case: Case = CASE, **known: Any
+    writes: list[tuple[Resource, JsonObject]] | None = None,
+    case: Case = CASE,
+    **known: Any,  # noqa: ANN401 -- any field of the evidence
 ) -> list[str]:
     return check.check(Evidence(history(good() if writes is None else writes), case, **known))
 
@@ -172,28 +174,34 @@ LEASE = [
 ]
 
 
-@pytest.mark.parametrize(("at", "late"), [(5.0, False), (9.5, False), (12.0, True)])
-def test_a_write_of_an_operator_that_has_lost_the_lease_is_found(at: float, late: bool) -> None:
+@pytest.mark.parametrize(("at", "late"), [(5.0, 0), (9.5, 0), (12.0, 1)])
+def test_a_write_of_an_operator_that_has_lost_the_lease_is_found(at: float, late: int) -> None:
     write = {"at": at, "operator": 0, "call": "create pods", "write": 1}
     result = {"holders": [[1.0, "h0"], [9.0, "h1"]]}
     told = found(proxy=[*LEASE, write], result=result)
-    assert [text[:3] for text in told] == (["I15"] if late else [])
+    assert [text[:3] for text in told] == ["I15"] * late
 
 
 @pytest.mark.parametrize(
     ("result", "elect", "told"),
     [
-        ({"exits": [1], "stopped": [0]}, True, 0),
-        ({"exits": [1], "stopped": [0]}, False, 1),
-        ({"exits": [], "stopped": [-9]}, False, 1),
-        ({"crashes": ["operator-0.log has: Reconcile crashed"]}, False, 1),
+        ({"exits": [1], "stopped": [0]}, 1, 0),
+        ({"exits": [1], "stopped": [0]}, 0, 1),
+        ({"exits": [], "stopped": [-9]}, 0, 1),
+        ({"crashes": ["operator-0.log has: Reconcile crashed"]}, 0, 1),
     ],
 )
 def test_an_operator_that_ends_by_itself_is_found(
-    result: JsonObject, elect: bool, told: int
+    result: JsonObject, elect: int, told: int
 ) -> None:
-    case = Case("case", {"tasks": TASKS}, elect=elect)
+    case = Case("case", {"tasks": TASKS}, elect=bool(elect))
     assert [text[:3] for text in found(case=case, result=result)] == ["I17"] * told
+
+
+def test_a_run_that_ends_while_a_pod_of_it_may_run_is_found() -> None:
+    writes = good()
+    writes[6], writes[7] = writes[7], writes[6]
+    assert any(text.startswith("I12 at version 7: the run ended") for text in found(writes))
 
 
 def test_an_object_that_is_talked_about_without_end_is_found() -> None:
@@ -201,7 +209,8 @@ def test_an_object_that_is_talked_about_without_end_is_found() -> None:
         metadata = {"namespace": "ns", "name": f"e{number}",
                     "creationTimestamp": "2026-01-01T00:00:00Z"}  # fmt: skip
         return EVENTS, {
-            "apiVersion": "v1", "kind": "Event", "metadata": metadata, "involvedObject": {"uid": "u"},
+            "apiVersion": "v1", "kind": "Event", "metadata": metadata,
+            "involvedObject": {"uid": "u"},
             "reportingComponent": "workflow.seventh-horizon.io/observatory-operator",
         }  # fmt: skip
 

@@ -43,7 +43,7 @@ class Upstream:
         self.server = str(cluster["server"]).rstrip("/")
         self._admin = f"Bearer {user['token']}"
         encrypted = self.server.startswith("https:")
-        self._tls = ssl.create_default_context(**_authority(cluster)) if encrypted else True
+        self._tls = _tls(cluster) if encrypted else True
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -104,7 +104,7 @@ def _named(items: list[JsonObject], name: str) -> JsonObject:
     return next(item for item in items if item["name"] == name)
 
 
-def _authority(cluster: JsonObject) -> dict[str, str]:
+def _tls(cluster: JsonObject) -> ssl.SSLContext:
     if data := cluster.get("certificate-authority-data"):
-        return {"cadata": base64.b64decode(data).decode()}
-    return {"cafile": cluster["certificate-authority"]}
+        return ssl.create_default_context(cadata=base64.b64decode(data).decode())
+    return ssl.create_default_context(cafile=cluster["certificate-authority"])

@@ -23,7 +23,6 @@ import kubernetes.config  # noqa: F401 -- what an operator imports when it is as
 import observatory.runtime.manager  # noqa: F401
 from observatory.cli.main import main
 
-
 _children: set[int] = set()
 
 
