@@ -22,8 +22,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +46,10 @@ def main() -> int:
     options = _parser().parse_args()
     try:
         case = None if options.suite or options.soak else _case(options)
-    except (PlanError, OSError, ValueError) as error:
+    except (PlanError, OSError, ValueError, yaml.YAMLError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    folder = options.out or Path(tempfile.mkdtemp(prefix="faults-"))
+    folder = Path(tempfile.mkdtemp(prefix=time.strftime("%m%d-%H%M-"), dir=_parent(options.out)))
     site = made(options.cluster)
     try:
         if case is not None:
@@ -59,8 +61,15 @@ def main() -> int:
             )
         )  # fmt: skip
     finally:
-        if options.remove:
+        if options.remove and not os.environ.get("OBSERVATORY_TEST_KEEP"):
             removed(options.cluster)
+
+
+def _parent(out: Path | None) -> Path | None:
+    """Where the evidence goes; None for the system's folder of temporary files."""
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+    return out
 
 
 async def _play(site: Site, folder: Path, case: Case) -> int:

@@ -30,8 +30,8 @@ class Tally:
     cases: int = 0
     violations: int = 0
     failed: int = 0
-    unfired: int = 0
     requests: int = 0
+    early: list[str] = field(default_factory=list)
     incarnations: int = 0
 
     def add(self, verdict: Verdict) -> None:
@@ -39,14 +39,14 @@ class Tally:
         self.cases += 1
         self.violations += len(verdict.violations)
         self.failed += bool(verdict.violations)
-        self.unfired += not verdict.fired
+        self.early += [] if verdict.fired else [verdict.case.name]
         self.requests += verdict.requests
         self.incarnations += verdict.incarnations
 
     def line(self) -> str:
         """The figures."""
         minutes, seconds = divmod(int(time.monotonic() - self.begun), 60)
-        unfired = f" ({self.unfired} ended before their fault came)" if self.unfired else ""
+        unfired = f" ({len(self.early)} ended before their fault came)" if self.early else ""
         failed = f" in {self.failed} cases" if self.failed else ""
         return (
             f"{self.name}: {self.cases} cases{unfired}, {self.violations} violations{failed}, "
@@ -138,5 +138,7 @@ async def run(
             every = iter(slow_first(limited(tables.suite(writes), count, words)))
         await play(lab, every, tally, parallel)
         await play(lab, limited(tables.disruptions(), None, words), tally, 1)
+    if tally.early:
+        print(f"  ended before their fault came: {', '.join(tally.early)}")
     print(tally.line(), flush=True)
     return int(bool(tally.violations))

@@ -118,5 +118,5 @@ def test_a_case_is_the_same_after_a_journey_through_its_file() -> None:
 
 
 def test_a_case_with_an_unknown_field_is_refused() -> None:
-    with pytest.raises(PlanError, match="operaters"):
-        parse_case({"name": "x", "spec": {}, "operaters": 2})
+    with pytest.raises(PlanError, match="flavour"):
+        parse_case({"name": "x", "spec": {}, "flavour": 2})
