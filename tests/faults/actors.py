@@ -104,6 +104,15 @@ def _observatories_changed() -> Iterator[Case]:
                 (_step({"after": 0.4}, delete=policy),),
                 expect=Expect(gone=True, kept=policy == "Orphan"), patience=30.0,
             )  # fmt: skip
+    for k in (2, 4, 6, 8):
+        kill = Fault(On(write=k), "kill", "after")
+        delay = Fault(On(write=k), "delay", seconds=1.0)
+        for name, faults in (("", ()), ("-killed", (kill,)), ("-late", (delay,))):
+            yield Case(
+                f"F26-namespace-deleted-{k}{name}", {"tasks": SLOW_CHAIN}, faults,
+                (_step({"after": 0.1 * k}, delete_namespace=True),),
+                expect=Expect(gone=True, denied=True), patience=40.0,
+            )  # fmt: skip
     for policy in ("Foreground", "Background"):
         again = _step({}, create={"tasks": EDITED})
         yield Case(

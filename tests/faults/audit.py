@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from pathlib import Path
 
-_OPERATOR = b'"username":"system:serviceaccount:'
-_MARK = b":operator-"
+_OPERATOR = re.compile(rb'"username":"system:serviceaccount:faults-operators:([^"]+)-operator-')
 
 
 class AuditTail:
@@ -44,10 +44,5 @@ class AuditTail:
     def _take(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            start = line.find(_OPERATOR)
-            if start < 0:
-                continue
-            user = line[start + len(_OPERATOR) : line.index(b'"', start + len(_OPERATOR))]
-            namespace, mark, _ = user.partition(_MARK)
-            if mark:
-                self.lines[namespace.decode()].append(line)
+            if found := _OPERATOR.search(line):
+                self.lines[found[1].decode()].append(line)

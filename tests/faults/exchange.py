@@ -37,6 +37,9 @@ class Victim(Protocol):
     async def pause(self, seconds: float) -> None:
         """SIGSTOP for so many seconds."""
 
+    def terminate(self) -> None:
+        """SIGTERM."""
+
 
 Earlier = Callable[[str, str, int], tuple[int, list[JsonObject]]]
 """The version and objects of a namespace's collection as they were so many writes ago."""
@@ -134,6 +137,8 @@ class Exchange:
                 raise self._closed(streams.close)
             case "stop":
                 await asyncio.shield(asyncio.ensure_future(self.proxy.pause(fault.seconds)))
+            case "terminate":
+                self.proxy.terminate()
             case "drop_request":
                 raise self._closed(streams.close)
             case "reset":
@@ -162,6 +167,8 @@ class Exchange:
                 raise self._closed(streams.close)
             case "stop":
                 await asyncio.shield(asyncio.ensure_future(self.proxy.pause(fault.seconds)))
+            case "terminate":
+                self.proxy.terminate()
             case "drop_answer":
                 raise self._closed(streams.close)
             case "reset":

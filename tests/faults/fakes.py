@@ -73,6 +73,9 @@ class FakeVictim:
     async def pause(self, seconds: float) -> None:
         self.events.append(("stop", len(self.server.seen)))
 
+    def terminate(self) -> None:
+        self.events.append(("terminate", len(self.server.seen)))
+
 
 @dataclass
 class Bench:

@@ -19,6 +19,7 @@ from tests.faults.calls import Call
 
 AT_REQUESTS = {
     "kill": "SIGKILL the operator, exactly there",
+    "terminate": "SIGTERM it; the request goes on",
     "stop": "SIGSTOP it for `seconds`; the request, or its answer, waits as long",
     "drop_request": "close the connection; the API server never hears of it",
     "drop_answer": "close the connection once the API server has answered",

@@ -78,8 +78,8 @@ class Zygote:
 class Operator:
     """One operator of a case, over all its incarnations.
 
-    `exits` are the exit codes of incarnations that ended otherwise than by our SIGKILL, with what
-    had been asked of them.
+    `unasked` are the exit codes of incarnations that ended by themselves, `asked` of those that
+    were sent SIGTERM.
     """
 
     zygote: Zygote
@@ -88,12 +88,14 @@ class Operator:
     incarnations: int = 0
     kills: int = 0
     unasked: list[int] = field(default_factory=list)
+    asked: list[int] = field(default_factory=list)
     stopped: int | None = None
     _pidfd: int = -1
     _gone: asyncio.Event = field(default_factory=asyncio.Event)
     _up: asyncio.Event = field(default_factory=asyncio.Event)
     _task: asyncio.Task[None] | None = None
     _killed: bool = False
+    _terminated: bool = False
     _stopping: bool = False
 
     def start(self) -> None:
@@ -109,7 +111,7 @@ class Operator:
 
     async def _start(self) -> None:
         self._gone.clear()
-        self._killed = False
+        self._killed = self._terminated = False
         self.incarnations += 1
         pid = await self.zygote.fork(self.argv, self.log, self._ended)
         with contextlib.suppress(ProcessLookupError):
@@ -123,6 +125,8 @@ class Operator:
             self._pidfd = -1
         if self._stopping:
             self.stopped = code
+        elif self._terminated:
+            self.asked.append(code)
         elif not self._killed:
             self.unasked.append(code)
         self._gone.set()
@@ -138,6 +142,11 @@ class Operator:
         self.kills += 1
         self._signal(signal.SIGKILL)
         await self._gone.wait()
+
+    def terminate(self) -> None:
+        """SIGTERM, after which it is started again."""
+        self._terminated = True
+        self._signal(signal.SIGTERM)
 
     async def pause(self, seconds: float) -> None:
         """SIGSTOP, and SIGCONT after so many seconds."""

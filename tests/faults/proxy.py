@@ -98,6 +98,11 @@ class Proxy:
         if self.victim is not None:
             await self.victim.pause(seconds)
 
+    def terminate(self) -> None:
+        """Ask the operator to end."""
+        if self.victim is not None:
+            self.victim.terminate()
+
     def at_streams(self, fault: Fault) -> None:
         """Have a fault happen to the watches that are open."""
         for stream in list(self._streams):

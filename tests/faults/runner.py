@@ -24,7 +24,7 @@ from tests.faults.plan import Armory
 from tests.faults.processes import Operator, Zygote
 from tests.faults.proxy import Proxy
 from tests.faults.recorder import Recorder, State
-from tests.faults.site import Site, kubeconfig, prepare
+from tests.faults.site import Site, clear, kubeconfig, prepare
 from tests.faults.steps import LEASE, StepError, Steps, held, pods, status_of
 from tests.faults.upstream import AnswerError, Upstream
 
@@ -98,7 +98,8 @@ class Lab:
             await trial.end()
         verdict = await self._judge(trial)
         verdict.seconds = time.monotonic() - begun
-        await self._clean(namespace)
+        with contextlib.suppress(AnswerError):
+            await clear(self.upstream, namespace, case.operators)
         return verdict
 
     async def _judge(self, trial: Trial) -> Verdict:
@@ -122,11 +123,6 @@ class Lab:
             requests=len(trial.log), writes=sum("write" in line for line in trial.log),
             incarnations=sum(each.incarnations for each in trial.operators),
         )  # fmt: skip
-
-    async def _clean(self, namespace: str) -> None:
-        """Leave nothing that others would have to look at again and again."""
-        with contextlib.suppress(AnswerError):
-            await self.upstream.ask("DELETE", f"/api/v1/namespaces/{namespace}", accept=(404, 409))
 
 
 class Trial:
@@ -255,7 +251,8 @@ class Trial:
         stopped = await asyncio.gather(*(each.stop() for each in self.operators))
         for proxy in self._proxies:
             await proxy.close()
-        self.result["stopped"] = stopped
+        asked = [code for each in self.operators for code in each.asked]
+        self.result["stopped"] = [*asked, *stopped]
         self.result["exits"] = [code for each in self.operators for code in each.unasked]
         self.result["kills"] = sum(each.kills for each in self.operators)
         self.result["crashes"] = [

@@ -25,6 +25,8 @@ DENIED = {
     "revisions": ("controllerrevisions", "CREATE"),
     "events": ("events", "CREATE"),
 }
+ACCOUNTS = "faults-operators"
+"""The namespace of the operators' accounts."""
 RBAC = "rbac.authorization.k8s.io/v1"
 ROLES = {"faults-operator": OPERATOR, "faults-election": LEADER_ELECTION}
 
@@ -71,6 +73,7 @@ def made(name: str) -> Site:
     cluster = Cluster(str(site.kubeconfig), site.audit)
     install(cluster)
     install_wishes(cluster)
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ACCOUNTS}})
     for role, permissions in ROLES.items():
         obj = {"apiVersion": RBAC, "kind": "ClusterRole", "metadata": {"name": role}}
         cluster.apply({**obj, "rules": rules(permissions)})
@@ -91,7 +94,7 @@ def _denial(name: str) -> list[JsonObject]:
             "resourceRules": [{**rule, "operations": [operation], "resources": [resource]}],
         },
         "matchConditions": [
-            {"name": "operators", "expression": "request.userInfo.username.contains(':operator-')"}
+            {"name": "operators", "expression": "request.userInfo.username.contains('-operator-')"}
         ],
         "validations": [{"expression": "false", "message": "not today", "reason": "Forbidden"}],
     }
@@ -110,27 +113,43 @@ def removed(name: str) -> None:
 async def prepare(
     upstream: Upstream, namespace: str, operators: int, labels: Mapping[str, str]
 ) -> list[str]:
-    """Make a namespace with an account for each operator; their tokens, once they are of use."""
+    """Make a namespace with an account for each operator; their tokens, once they are of use.
+
+    The accounts are elsewhere, and their rights are not the namespace's own: both outlive it.
+    """
     metadata = {"name": namespace, "labels": dict(labels)}
     await upstream.ask("POST", "/api/v1/namespaces", {"metadata": metadata})
-    names = [account(number) for number in range(operators)]
-    core = f"/api/v1/namespaces/{namespace}/serviceaccounts"
-    bindings = f"/apis/{RBAC}/namespaces/{namespace}/rolebindings"
+    accounts = f"/api/v1/namespaces/{ACCOUNTS}/serviceaccounts"
+    names = [f"{namespace}-operator-{number}" for number in range(operators)]
     for name in names:
-        await upstream.ask("POST", core, {"metadata": {"name": name}})
-    subjects = [{"kind": "ServiceAccount", "name": each, "namespace": namespace} for each in names]
+        await upstream.ask("POST", accounts, {"metadata": {"name": name}})
+    subjects = [{"kind": "ServiceAccount", "name": each, "namespace": ACCOUNTS} for each in names]
     for role in ROLES:
         ref = {"apiGroup": RBAC.partition("/")[0], "kind": "ClusterRole", "name": role}
-        binding = {"metadata": {"name": role}, "roleRef": ref, "subjects": subjects}
-        await upstream.ask("POST", bindings, binding)
+        binding = {
+            "metadata": {"name": f"{namespace}-{role}"},
+            "roleRef": ref,
+            "subjects": subjects,
+        }
+        await upstream.ask("POST", f"/apis/{RBAC}/clusterrolebindings", binding)
     tokens = []
     for name in names:
         request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-        answer = await upstream.ask("POST", f"{core}/{name}/token", request)
+        answer = await upstream.ask("POST", f"{accounts}/{name}/token", request)
         tokens.append(str(answer["status"]["token"]))
     for token in tokens:
         await _until_allowed(upstream, namespace, token)
     return tokens
+
+
+async def clear(upstream: Upstream, namespace: str, operators: int) -> None:
+    """Remove what `prepare` made."""
+    targets = [f"/api/v1/namespaces/{namespace}"]
+    targets += [f"/apis/{RBAC}/clusterrolebindings/{namespace}-{role}" for role in ROLES]
+    accounts = f"/api/v1/namespaces/{ACCOUNTS}/serviceaccounts"
+    targets += [f"{accounts}/{namespace}-operator-{number}" for number in range(operators)]
+    for target in targets:
+        await upstream.ask("DELETE", target, accept=(404, 409))
 
 
 async def _until_allowed(upstream: Upstream, namespace: str, token: str) -> None:
@@ -147,11 +166,6 @@ async def _until_allowed(upstream: Upstream, namespace: str, token: str) -> None
                 break
             assert time.monotonic() < deadline, f"{path}: {answer}"
             await asyncio.sleep(0.02)
-
-
-def account(number: int) -> str:
-    """The name of the service account of an operator."""
-    return f"operator-{number}"
 
 
 def kubeconfig(path: Path, server: str, namespace: str) -> None:

@@ -23,6 +23,7 @@
     {"lease": {...}}                    merge something into the lease; null deletes it
     {"remove": "resourcequotas/small"}  delete an object of the namespace
     {"apply": {...}}                    create an object, see `paths`
+    {"delete-namespace": true}
     {"labels": {"a": "b"}}              label the namespace; null takes a label away
     {"cluster": ["kill", "etcd"]}       see `disruptions.py`
     {"nothing": true}
@@ -156,6 +157,8 @@ class Steps:
                 await self._delete(f"/api/v1/namespaces/{self.namespace}/{target}", {})
             case {"apply": dict(obj)}:
                 await self.create(obj)
+            case {"delete-namespace": _}:
+                await self._delete(f"/api/v1/namespaces/{self.namespace}", {})
             case {"labels": dict()}:
                 await self._merge(f"/api/v1/namespaces/{self.namespace}", {"metadata": action})
             case {"cluster": [str(what), *rest]} if self.site is not None:

@@ -166,6 +166,26 @@ def answers(case: Case, updates: int) -> Iterator[Case]:
         yield _with(case, hang, label=("F4-hang", k))
 
 
+def storms(case: Case, ks: Sequence[int]) -> Iterator[Case]:
+    """F1, F3, F4, F29: not once, but again and again; and ends that were asked for."""
+    for k in ks:
+        for when in ("before", "after"):
+            kill = Fault(On(write=k), "kill", when, times=4)
+            yield _with(case, kill, label=("F1-kills", when, k))
+            end = Fault(On(write=k), "terminate", when)
+            yield _with(case, end, label=("F29-terminate", when, k))
+        answers_ = Fault(On(write=k), "drop_answer", "after", times=5)
+        yield _with(case, answers_, label=("F3-answers-lost", k))
+        yield _with(case, Fault(On(write=k), "drop_request", times=5), label=("F4-lost", k))
+    flaky = On(resource="!leases")
+    for share in (0.2, 0.5):
+        lose = Fault(flaky, "drop_request", window=8.0, share=share)
+        mute = Fault(flaky, "drop_answer", "after", window=8.0, share=share / 2)
+        yield _with(case, lose, label=("F4-flaky", share))
+        yield _with(case, mute, label=("F3-flaky", share))
+        yield _with(case, lose, mute, label=("F5-flaky", share), operators=2)
+
+
 def leaders(case: Case, ks: Sequence[int]) -> Iterator[Case]:
     """F15, F16, F18: two operators that elect a leader, and two that both work."""
     elected = replace(case, operators=2, elect=True, heal=14.0)
@@ -211,6 +231,7 @@ def suite(writes: Mapping[str, int]) -> list[Case]:
     chain, diamond = WORKLOADS["chain"], WORKLOADS["diamond"]
     cases += streams(diamond, (3, 9))
     cases += answers(diamond, 3)
+    cases += storms(diamond, (2, 5, 11))
     cases += leaders(chain, (2, 3, 6))
     cases += leaders(WORKLOADS["delete"], (5,))
     cases += others()
@@ -236,6 +257,7 @@ def _singles(writes: Mapping[str, int]) -> Iterator[Case]:
         yield from answers(case, 6)
         yield from leaders(case, range(2, writes[name], 3))
         yield from silent(case)
+        yield from storms(case, range(2, writes[name], 4))
     yield from others()
 
 

@@ -251,17 +251,19 @@ def test_the_audit_log_is_split_by_namespace_and_followed_when_it_is_rotated(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "audit.log"
-    path.write_bytes(audited("system:serviceaccount:ns:operator-0"))  # before the beginning
+    path.write_bytes(
+        audited("system:serviceaccount:faults-operators:ns-operator-0")
+    )  # before the beginning
     tail = AuditTail(path)
     with path.open("ab") as log:
-        log.write(audited("system:serviceaccount:ns:operator-0"))
+        log.write(audited("system:serviceaccount:faults-operators:ns-operator-0"))
         log.write(audited("system:serviceaccount:ns:default"))
         log.write(audited("admin"))
     tail.read()
     with path.open("ab") as log:
-        log.write(audited("system:serviceaccount:ns:operator-1"))
+        log.write(audited("system:serviceaccount:faults-operators:ns-operator-1"))
     path.rename(tmp_path / "audit-1.log")
-    path.write_bytes(audited("system:serviceaccount:other:operator-0"))
+    path.write_bytes(audited("system:serviceaccount:faults-operators:other-operator-0"))
     tail.read()
     tail.close()
     assert {name: len(lines) for name, lines in tail.lines.items()} == {"ns": 2, "other": 1}
