@@ -232,6 +232,8 @@ class Invariants:
         if len(released) > 1:
             self._violated("I1", entry, f"{_name(attempt)} was released in two Pods")
         run = self.runs.get(attempt[0])
+        if run is not None and run.gone:
+            return  # it was recorded before, and the garbage collector is on its way
         if run is None or run.ended or str(run.status.get("run")) != attempt[1]:
             self._violated("I12", entry, f"{_name(attempt)} was released after its run had ended")
 
