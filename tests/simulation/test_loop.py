@@ -17,7 +17,7 @@ def run(loop: VirtualLoop, main: Coroutine[None, None, None]) -> None:
 
 
 def test_time_passes_only_while_everybody_waits() -> None:
-    loop, seen = virtual_loop(), []
+    loop, seen = virtual_loop(), list[object]()
 
     async def sleep(name: str, seconds: float) -> None:
         for _ in range(2):
@@ -33,7 +33,7 @@ def test_time_passes_only_while_everybody_waits() -> None:
 
 
 def test_what_falls_due_at_one_moment_comes_in_the_order_in_which_it_was_asked_for() -> None:
-    loop, seen = virtual_loop(), []
+    loop, seen = virtual_loop(), list[object]()
     for name in "abc":
         loop.call_later(1, seen.append, name)
     loop.run_while(lambda: True)
@@ -59,7 +59,7 @@ def test_timeouts_and_groups_of_asyncio_work_on_it() -> None:
 
 
 def test_a_cancelled_timer_does_nothing_and_moves_no_clock() -> None:
-    loop, seen = virtual_loop(), []
+    loop, seen = virtual_loop(), list[object]()
     loop.call_later(9, seen.append, "x").cancel()
     loop.call_later(1, seen.append, "y")
     loop.run_while(lambda: True)
@@ -67,7 +67,7 @@ def test_a_cancelled_timer_does_nothing_and_moves_no_clock() -> None:
 
 
 def test_it_stops_where_it_is_told_to_and_goes_on_from_there() -> None:
-    loop, seen = virtual_loop(), []
+    loop, seen = virtual_loop(), list[object]()
     for second in range(4):
         loop.call_later(second, seen.append, second)
     loop.run_while(lambda: len(seen) < 2)
@@ -80,7 +80,7 @@ def test_what_turns_in_circles_is_found() -> None:
     loop = virtual_loop()
 
     async def circles() -> None:
-        while True:
+        while True:  # noqa: ASYNC110 -- it is to be found
             await asyncio.sleep(0)
 
     loop.create_task(circles())
@@ -90,7 +90,7 @@ def test_what_turns_in_circles_is_found() -> None:
 
 
 def test_closing_cancels_everybody_and_lets_them_tidy_up() -> None:
-    loop, seen = virtual_loop(), []
+    loop, seen = virtual_loop(), list[object]()
 
     async def main() -> None:
         try:
