@@ -40,8 +40,10 @@ leaves a task that waits, and the next attempt is the row's plus one.
   request is in the air without a sender.
 
 **What the result means.** Within these bounds there is no sequence of such faults, however long and
-unlikely, in which the rules break an invariant. It says nothing about whether the code keeps the
-rules: that is what the simulated histories and the tests on a real cluster are for.
+unlikely, in which the rules break an invariant. That the product plans by these rules is checked in
+`test_conformance.py`: from whatever a controller can ever see in the smaller cases (without
+retries), the product's `plan` and `settle` ask for the same requests and the same status. That the
+executor keeps their order is for the simulated histories and for the tests on a real cluster.
 
 **Why so few states suffice.** The two controllers are alike, so a state and its mirror image are
 one. What can make no difference any more, now or later, is dropped from a plan in execution

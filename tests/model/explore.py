@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from tests.model.controllers import Controllers
 from tests.model.protocols import Planner, Protocol
-from tests.model.state import ENDED, INVARIANTS, Controller, Scope, World, observe
+from tests.model.state import ENDED, INVARIANTS, Controller, Object, Scope, View, World, observe
 from tests.model.world import Server, Surroundings
 
 Thing = TypeVar("Thing")
@@ -79,6 +79,11 @@ class Explorer:
     def worlds(self) -> Sequence[World]:
         """The worlds that were reached."""
         return self._worlds.things
+
+    @property
+    def seen(self) -> frozenset[tuple[Object, View]]:
+        """What a controller's caches held at some time."""
+        return frozenset((one.object, one.view) for one in self._actors.things if one)
 
     def explore(self, progress: Callable[[int], None] = lambda _: None) -> Found:
         """Every reachable state, or all up to the first that breaks an invariant."""
