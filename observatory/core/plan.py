@@ -111,12 +111,13 @@ def _finished(
 ) -> Plan:
     """The plan around a status whose rows are up to date."""
     draft = summarize(status, desired, now)
-    finish, delete = tidy(draft, observed.pods)
+    left_over = tidy(draft, observed.pods)
     return Plan(
         draft=draft,
         verify=tuple(seen.verify),
         release=tuple(seen.release),
-        finish=finish,
-        delete=delete,
+        finish=left_over.finish,
+        delete=left_over.delete,
+        let_go=left_over.let_go,
         requeue_at=seen.tell_at,
     )

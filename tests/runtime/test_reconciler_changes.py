@@ -174,6 +174,29 @@ def test_a_pod_whose_gate_was_removed_by_hand_is_not_adopted() -> None:
     assert world.held() == []
 
 
+def test_a_status_from_a_name_conflict_lets_go_of_no_pod_that_a_newer_one_records() -> None:
+    world = world_of(task("a"))
+    world.server.before = failing(CUT, "update", OBSERVATORIES)
+    world.round("night")
+    world.change_pod("a", lose_gate)
+    world.round("night")
+    assert world.row("night", "a")["reason"] == "NameConflict"
+    paused = Controller(world)
+    paused.sync()
+    world.delete_pod("a")
+    while world.row("night", "a")["phase"] != "Running":
+        world.round("night")
+    world.kubelet.run_until_idle()  # it succeeds, unseen
+    world.delete_pod("a")
+
+    paused.sync(observatories=False)
+    paused.reconcile("night")
+
+    world.run("night")
+    assert world.row("night", "a")["phase"] == "Succeeded"
+    assert world.held() == []
+
+
 def edit_image(world: World, image: str) -> None:
     world.edit("night", tasks=[task("a", image=image), task("b", "a", image=image)])
 
