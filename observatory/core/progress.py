@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -14,6 +14,7 @@ from observatory.core.model import (
     NAMESPACE_WIDE,
     Desired,
     Identity,
+    Observed,
     Pod,
     PodRef,
     Program,
@@ -197,6 +198,14 @@ def tidy(status: Status, pods: Sequence[Pod]) -> Tidy:
         elif closed and pod.gated and not pod.deleting:
             delete.append(ref(pod))
     return Tidy(tuple(finish), tuple(delete), tuple(let_go))
+
+
+def early(observed: Observed) -> Iterator[Pod]:
+    """The gated Pods of a run that the status doesn't know yet."""
+    for pod in observed.pods:
+        of_later_run = pod.identity is not None and pod.identity.run > observed.status.run
+        if of_later_run and pod.gated and not pod.deleting and pod.outcome is None:
+            yield pod
 
 
 def _in_conflict(pod: Pod, by_name: Mapping[str, TaskStatus]) -> bool:

@@ -98,7 +98,20 @@ class Executor:
             *(pods.delete(desired, pod) for pod in plan.delete),
             *(self._let_go(desired, pod) for pod in plan.let_go),
         )
+        if plan.discard:
+            await self._discard(desired, version, plan.discard, execution.errors)
         return execution
+
+    async def _discard(
+        self, desired: Desired, version: str, discard: Sequence[PodRef], errors: list[KubeError]
+    ) -> None:
+        """Delete Pods that nobody wants, as long as the Observatory is the one planned from.
+
+        With a later one, another operator may be about to record them.
+        """
+        found = await self._api.get(OBSERVATORIES, desired.key)
+        if found["metadata"]["resourceVersion"] == version:
+            await together(errors, *(self._pods.delete(desired, pod) for pod in discard))
 
     async def _let_go(self, desired: Desired, pod: PodRef) -> None:
         """Remove the finalizer of a Pod of which the status that is stored knows nothing.

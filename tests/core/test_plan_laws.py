@@ -98,10 +98,18 @@ def carried_out(scene: Scene, made: Plan) -> Scene:
 
 
 def actions(made: Plan) -> tuple[object, ...]:
-    return (made.starts, made.verify, made.release, made.finish, made.delete, made.let_go)
+    return (
+        made.starts,
+        made.verify,
+        made.release,
+        made.finish,
+        made.delete,
+        made.let_go,
+        made.discard,
+    )
 
 
-NOTHING = ((), (), (), (), (), ())
+NOTHING = ((), (), (), (), (), (), ())
 laws = settings(max_examples=150, deadline=None)
 
 

@@ -26,6 +26,8 @@ FOLDER = Path("build") / "histories"
 """Where histories are saved that broke a promise."""
 DEFAULT_HISTORIES = 12_000
 _SLICE = 200
+_SLICES_A_LIFE = 20
+"""Slices that a process plays; then another one takes over, with an empty memory."""
 _SHOWN = 10
 
 Found = tuple[Scenario, list[str]]
@@ -48,7 +50,7 @@ def main() -> int:
         every = range(sum(1 for _ in scenarios()))
         work += [("systematic", part) for part in _slices(every)]
     played, faults, spent, found = 0, 0, 0.0, []
-    with multiprocessing.Pool(options.jobs) as pool:
+    with multiprocessing.Pool(options.jobs, maxtasksperchild=_SLICES_A_LIFE) as pool:
         for count, reached, seconds, bad in pool.imap_unordered(_play, work):
             played, faults, spent = played + count, faults + reached, spent + seconds
             found += bad
