@@ -10,6 +10,10 @@ from observatory.api.types import JsonObject
 from observatory.machinery.instant import Instant
 
 
+LONGEST_PAUSE = 300.0
+"""Seconds that an ERROR event may ask for: a mistake must not blind the operator for years."""
+
+
 def text_of(obj: JsonObject, field: str) -> str:
     """A field that is text, or "". Others are not turned into text: Python can't print them all."""
     value = obj.get(field)
@@ -109,7 +113,7 @@ class Failed:
             reason=text_of(status, "reason"),
             message=text_of(status, "message"),
             details=details,
-            retry_after=seconds if isinstance(seconds, int | float) else None,
+            retry_after=min(seconds, LONGEST_PAUSE) if isinstance(seconds, int | float) else None,
         )
 
 
