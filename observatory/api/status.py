@@ -315,7 +315,7 @@ def _told(status: object, error: Exception) -> str:
     """What is wrong, as far as the schema can say it; unknown fields are not."""
     errors = check(status, STATUS, "status")
     wrong = next((str(one) for one in errors if one.type is not ErrorType.FORBIDDEN), None)
-    return wrong or shorten(f"status: Invalid value: {ascii(error)}", _ERROR_LENGTH)
+    return wrong or shorten(f"status: Invalid value: {error!a}", _ERROR_LENGTH)
 
 
 def _require(types: frozenset[type], values: Iterable[object]) -> None:

@@ -9,7 +9,6 @@ from typing import TypeAlias
 from observatory.api.types import JsonObject
 from observatory.machinery.instant import Instant
 
-
 LONGEST_PAUSE = 300.0
 """Seconds that an ERROR event may ask for: a mistake must not blind the operator for years."""
 

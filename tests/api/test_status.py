@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
@@ -115,7 +114,7 @@ RUNNING: JsonObject = {"name": "a", "phase": "Running", "attempt": 1, "podUID": 
         ({"run": 2**31 - 1}, "status.run: Invalid value: must be a number of runs"),
         ({"message": 5}, "status.message: Invalid value: 5: must be a string (put it into quotes)"),
         ({"phase": "Odd"}, 'status.phase: Unsupported value: "Odd": supported values: '),
-        ({"tasks": [{**RUNNING, "podUID": ["u"]}]}, "status.tasks[0].podUID: Invalid value: an arr"),
+        ({"tasks": [{**RUNNING, "podUID": ["u"]}]}, "status.tasks[0].podUID: Invalid value: an ar"),
         ({"tasks": [{**RUNNING, "attempt": "1"}]}, 'status.tasks[0].attempt: Invalid value: "1": '),
         ({"tasks": [{**RUNNING, "attempt": -1}]}, "status.tasks[0]: Invalid value: no task's att"),
         ({"tasks": [{**RUNNING, "attempt": 2**31 - 1}]}, "status.tasks[0]: Invalid value: no tas"),
@@ -127,7 +126,7 @@ RUNNING: JsonObject = {"name": "a", "phase": "Running", "attempt": 1, "podUID": 
         ({"startTime": "0001-01-01T00:00:00+14:00"}, "status: Invalid value: ValueError("),
     ],
 )  # fmt: skip
-def test_what_is_wrong_with_it_is_told_with_its_field(status: Any, error: str) -> None:
+def test_what_is_wrong_with_it_is_told_with_its_field(status: JsonObject, error: str) -> None:
     with pytest.raises(StatusError) as caught:
         Status.from_wire(status)
     assert str(caught.value).startswith(error)

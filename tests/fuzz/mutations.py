@@ -34,7 +34,10 @@ ODD: list[JSON] = [
 """What has broken decoders before, here or elsewhere."""
 
 values: st.SearchStrategy[JSON] = st.recursive(
-    st.sampled_from(ODD) | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
+    st.sampled_from(ODD)
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
     max_leaves=5,
 )

@@ -1,4 +1,4 @@
-"""Whatever comes over a connection: what can't be read is skipped and told, and the rest arrives."""
+"""Whatever comes over a connection: what can't be read is skipped and told, the rest arrives."""
 
 from __future__ import annotations
 
@@ -99,7 +99,8 @@ lines = st.binary(min_size=1, max_size=40).filter(lambda line: b"\n" not in line
 @examples(40)
 @given(st.lists(lines, min_size=1, max_size=4), st.booleans())
 def test_whatever_stands_in_a_stream_what_follows_arrives(
-    garbage: list[bytes], watch_list: bool  # noqa: FBT001
+    garbage: list[bytes],
+    watch_list: bool,  # noqa: FBT001
 ) -> None:
     world, server = world_with("vega", "deneb", watch_list=watch_list)
 
@@ -212,5 +213,3 @@ def test_the_reflector_that_is_garbled_is_the_one_that_works() -> None:
 
     play(world, story)
     assert sorted(world.colors()) == ["altair", "vega"]
-
-
