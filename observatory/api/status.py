@@ -54,8 +54,8 @@ class TaskPhase(StrEnum):
 _UNENDED = frozenset({TaskPhase.PENDING, TaskPhase.RUNNING})
 
 
-_TEXT = frozenset({str, type(None)})
-_NUMBER = frozenset({int, type(None)})
+_TEXT: frozenset[type] = frozenset({str, type(None)})
+_NUMBER: frozenset[type] = frozenset({int, type(None)})
 _MOST = 2**31 - 1
 """What the API server takes for a number of runs or attempts; there must be a next one."""
 _ERROR_LENGTH = 200

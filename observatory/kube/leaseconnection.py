@@ -180,8 +180,9 @@ def _decoded(answer: bytes) -> JsonObject:
         value = orjson.loads(answer)
     except orjson.JSONDecodeError as error:
         raise TransportError(f"the answer is not JSON: {error}") from error
-    metadata = value.get("metadata") if isinstance(value, dict) else None
-    # Without a version, the next write would have no precondition.
-    if not isinstance(metadata, dict) or not isinstance(metadata.get("resourceVersion"), str):
+    if not isinstance(value, dict) or not isinstance(value.get("metadata"), dict):
+        raise TransportError("the answer is not an object")
+    if not isinstance(value["metadata"].get("resourceVersion"), str):
+        # The next write would have no precondition.
         raise TransportError("the answer is not an object that is stored")
     return value

@@ -46,7 +46,8 @@ values: st.SearchStrategy[JSON] = st.recursive(
 
 def examples(count: int) -> settings:
     """So many examples; a hundred times as many with `--hypothesis-profile=soak`."""
-    return settings(max_examples=max(count * settings.default.max_examples // 100, 1))
+    profile = settings.get_profile(settings.get_current_profile_name())
+    return settings(max_examples=max(count * profile.max_examples // 100, 1))
 
 
 @st.composite
