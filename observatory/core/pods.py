@@ -38,6 +38,9 @@ _HARD_WAITS = {
 
 
 _NUMBERS = frozenset({int, type(None)})
+UNREADABLE = (KeyError, TypeError, ValueError, AttributeError)
+"""What `observe` raises of a Pod that no API server sends."""
+
 _SIGNALLED = 128
 _SIGNAL_CODES = range(_SIGNALLED + 1, _SIGNALLED + 64 + 1)
 
@@ -112,8 +115,7 @@ def observe(pod: JsonObject) -> Pod:
     """What the planner needs to know of a Pod.
 
     Raises:
-        KeyError, TypeError, ValueError, AttributeError: No API server sends such a Pod; the caller
-            skips it.
+        One of `UNREADABLE`: No API server sends such a Pod; the caller skips it.
     """
     metadata, spec, status = pod["metadata"], pod["spec"], pod.get("status") or {}
     labels = metadata.get("labels") or {}
