@@ -145,7 +145,9 @@ def _names(chosen: kubeconfig.Selection, loaded: Any, what: str) -> dict[str | N
         (chosen.user, "client-certificate-data", loaded.cert_file, f"{what}: "),
         (chosen.user, "client-key-data", loaded.key_file, ""),  # named after its certificate
     )
-    return {file: f"{prefix}{field}" for item, field, file, prefix in written if item.get(field)}
+    # The same text twice is written to one file: it is called by its first field.
+    named = [(file, f"{prefix}{field}") for item, field, file, prefix in written if item.get(field)]
+    return dict(reversed(named))
 
 
 def _loaded(chosen: kubeconfig.Selection, what: str) -> Any:  # noqa: ANN401 -- it has no types

@@ -82,7 +82,7 @@ def test_a_run_at_any_stage_can_be_worked_on() -> None:
         worked_on(observatory, [observe(pod) for pod in PODS_SEEN])
 
 
-@examples(300)
+@examples(200)
 @given(mutated([item["spec"] for item in OBSERVATORIES_SEEN]) | values)
 def test_any_spec_is_judged_and_a_run_in_progress_can_go_on(spec: JSON) -> None:
     observatory = as_on_the_wire({**TYPICAL, "spec": spec})
@@ -91,7 +91,7 @@ def test_any_spec_is_judged_and_a_run_in_progress_can_go_on(spec: JSON) -> None:
     worked_on(observatory, [])
 
 
-@examples(400)
+@examples(250)
 @given(mutated(STATUSES_SEEN, changes=2) | values)
 def test_a_status_is_refused_or_can_be_worked_on(status: JSON) -> None:
     observatory = as_on_the_wire({**TYPICAL, "status": status})
@@ -121,7 +121,7 @@ def test_an_observatory_is_skipped_or_can_be_worked_on(raw: JSON) -> None:
         return
 
 
-@examples(400)
+@examples(250)
 @given(mutated(PODS_SEEN, changes=2) | values)
 def test_a_pod_is_skipped_or_can_be_worked_on(raw: JSON) -> None:
     store = Cache([]).scope(NAMESPACE).pods

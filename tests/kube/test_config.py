@@ -267,3 +267,9 @@ def test_the_service_account_of_a_pod_is_used(tmp_path: Path, authority: Authori
     assert token_of(config) == "Bearer two"
     (account / "token").write_text("\n")
     assert "token is empty" in refused(None, environ=environ, service_account=account)
+
+
+def test_a_key_that_is_its_own_certificate_is_refused_with_its_file(tmp_path: Path) -> None:
+    user = {"client-certificate-data": "aGVsbG8=", "client-key-data": "aGVsbG8="}
+    path = kubeconfig(tmp_path, user=user)
+    assert refused(path).startswith(f"kubeconfig {path}: client-certificate-data, ")
