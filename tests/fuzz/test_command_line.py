@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pytest
+import structlog
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,6 +28,17 @@ BOMB = yaml.safe_load(
     + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9))
 )["a8"]
 """A list that is small until it is printed."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _log_as_before() -> Iterator[None]:
+    """What `run` does to the log of its process is not to outlive these tests."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    structlog.reset_defaults()
+    logging.captureWarnings(capture=False)
+    root.handlers, root.level = handlers, level
 
 
 def said(arguments: Sequence[str]) -> tuple[object, str, str]:

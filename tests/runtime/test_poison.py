@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from observatory.api.names import (
@@ -237,6 +238,7 @@ def live(*, poison: bool, listed: bool = False) -> Seen:
         operator.stop()
         await working
 
+    structlog.reset_defaults()  # whatever another test wanted to see of the log
     with capture_logs() as logs:
         virtualtime.run(scene())
     seen.logs = logs
