@@ -37,6 +37,10 @@ _HARD_WAITS = {
 }
 
 
+_NUMBERS = frozenset({int, type(None)})
+UNREADABLE = (KeyError, TypeError, ValueError, AttributeError)
+"""What `observe` raises of a Pod that no API server sends."""
+
 _SIGNALLED = 128
 _SIGNAL_CODES = range(_SIGNALLED + 1, _SIGNALLED + 64 + 1)
 
@@ -111,7 +115,7 @@ def observe(pod: JsonObject) -> Pod:
     """What the planner needs to know of a Pod.
 
     Raises:
-        KeyError, TypeError, ValueError: No API server sends such a Pod; the caller skips it.
+        One of `UNREADABLE`: No API server sends such a Pod; the caller skips it.
     """
     metadata, spec, status = pod["metadata"], pod["spec"], pod.get("status") or {}
     labels = metadata.get("labels") or {}
@@ -124,7 +128,7 @@ def observe(pod: JsonObject) -> Pod:
         outcome = Outcome(
             succeeded=False, reason="PodDeleted", message="The Pod was deleted before it started"
         )
-    return Pod(
+    seen = Pod(
         key=Key(metadata["namespace"], metadata["name"]),
         uid=metadata["uid"],
         version=int(metadata["resourceVersion"]),
@@ -138,6 +142,23 @@ def observe(pod: JsonObject) -> Pod:
         outcome=outcome,
         wait=None if outcome else _wait(pod),
     )
+    _check_types(seen)
+    return seen
+
+
+def _check_types(pod: Pod) -> None:
+    """Raise `TypeError` where a value is not of its type: it would break its owner's plan."""
+    texts: list[object] = [*pod.key, pod.uid, pod.owner]
+    maybe: list[object] = [pod.owner_uid, pod.node_name]
+    if outcome := pod.outcome:
+        maybe += [outcome.reason, outcome.message]
+        if not _NUMBERS.issuperset((type(outcome.exit_code), type(outcome.signal))):
+            raise TypeError("an exit code or a signal is not a number")
+    elif wait := pod.wait:
+        texts.append(wait.reason)
+        maybe.append(wait.message)
+    if not all(type(text) is str for text in texts + [item for item in maybe if item is not None]):
+        raise TypeError("a name, a UID, a reason or a message is not a text")
 
 
 def ref(pod: Pod) -> PodRef:
