@@ -27,12 +27,13 @@ from observatory.api.names import (
 from observatory.api.types import JsonObject
 from observatory.core.pods import owner_reference
 from observatory.kube.errors import Invalid
-from observatory.runtime.manager import Manager
+from observatory.runtime.operator import Operator
 from observatory.simulation.apiserver import ApiServer
 from observatory.simulation.kubelet import Kubelet
-from tests.runtime.test_manager import manager
+from observatory.simulation.loop import virtual_loop
+from observatory.simulation.process import VirtualClock
+from observatory.telemetry.metrics import Metrics
 from tests.runtime.world import CHAIN, observatory
-from tests.support import virtualtime
 from tests.support.poison import (
     LINES,
     PARTS_OF_PODS,
@@ -46,7 +47,6 @@ from tests.support.poison import (
 from tests.support.poison import (
     PODS as LOOKALIKES,
 )
-from tests.support.virtualtime import VirtualClock
 
 BAD, GOOD = "bad", "good"
 FIRST, SECOND = 60.0, 3600.0
@@ -60,8 +60,8 @@ ITEMS: list[object] = [None, 5, "x", [], {}, {"metadata": 5}, {"metadata": {"uid
 class Poisoned(ApiServer):
     """Puts lines into its watches that no API server sends."""
 
-    def __init__(self, *, listed: bool) -> None:
-        super().__init__(VirtualClock().now, (BAD, GOOD, "default"))
+    def __init__(self, clock: VirtualClock, *, listed: bool) -> None:
+        super().__init__(clock.now, (BAD, GOOD, "default"))
         self._listed = listed
         self.garbage: dict[Resource, list[bytes]] = {OBSERVATORIES: [], PODS: []}
 
@@ -213,11 +213,12 @@ class Seen:
 
 def live(*, poison: bool, listed: bool = False) -> Seen:
     """An hour with an operator: one good workflow at the start, one a minute later."""
-    seen, operator = Seen(), manager()
-    operator._clock = VirtualClock()
+    seen, loop, metrics = Seen(), virtual_loop(), Metrics()
+    clock = VirtualClock(loop, lambda: 0.0)
+    server = Poisoned(clock, listed=listed)
 
     async def scene() -> None:
-        server = Poisoned(listed=listed)
+        operator = Operator((), workers=2, clock=clock, identity="test", metrics=metrics)
         if poison:
             seen.poisonous += server.poison("0")
         server.create_now(OBSERVATORIES, GOOD, _good("at-the-start"))
@@ -233,22 +234,24 @@ def live(*, poison: bool, listed: bool = False) -> Seen:
         count(server, seen, seen.early, 0)
         await asyncio.sleep(SECOND)
         count(server, seen, seen.late, before)
-        seen.panics = total(operator, "controller_runtime_reconcile_panics_total")
-        seen.reconciles = total(operator, "controller_runtime_reconcile_total")
+        seen.panics = total(metrics, "controller_runtime_reconcile_panics_total")
+        seen.reconciles = total(metrics, "controller_runtime_reconcile_total")
         operator.stop()
         await working
 
     structlog.reset_defaults()  # whatever another test wanted to see of the log
     with capture_logs() as logs:
-        virtualtime.run(scene())
+        playing = loop.create_task(scene())
+        loop.run_while(lambda: not playing.done())
+        playing.result()
     seen.logs = logs
     return seen
 
 
-def total(operator: Manager, name: str) -> float:
+def total(metrics: Metrics, name: str) -> float:
     return sum(
         sample.value
-        for family in operator._metrics.registry.collect()
+        for family in metrics.registry.collect()
         for sample in family.samples
         if sample.name == name
     )
@@ -266,7 +269,7 @@ async def run_pods(server: Poisoned, seen: Seen) -> None:
     while True:
         await asyncio.sleep(0.5)
         for key, pod in server.storage.items(PODS, GOOD):
-            kubelet._step(key, pod)
+            kubelet.step(key, pod)
         for key, item in server.storage.items(OBSERVATORIES, GOOD):
             if item.get("status", {}).get("phase") == "Succeeded":
                 seen.finished.setdefault(key.name, asyncio.get_running_loop().time())
