@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-import structlog
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +20,7 @@ from observatory.kube.credentials import ConfigError
 from tests.fuzz.mutations import JSON, examples, mutated, values
 from tests.kube.kubeconfigs import kubeconfig, loaded
 from tests.runtime.world import observatory, task
+from tests.support.log import restored_log
 
 BOMB = yaml.safe_load(
     "a0: &a0 [x, x, x, x, x, x, x, x, x]\n"
@@ -33,12 +32,8 @@ BOMB = yaml.safe_load(
 @pytest.fixture(autouse=True, scope="module")
 def _log_as_before() -> Iterator[None]:
     """What `run` does to the log of its process is not to outlive these tests."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    structlog.reset_defaults()
-    logging.captureWarnings(capture=False)
-    root.handlers, root.level = handlers, level
+    with restored_log():
+        yield
 
 
 def said(arguments: Sequence[str]) -> tuple[object, str, str]:
