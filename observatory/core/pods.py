@@ -36,6 +36,8 @@ _HARD_WAITS = {
     "RunContainerError": "RunContainerError",
 }
 
+# Said of a container that the kubelet or containerd lost track of. They make up its exit code.
+_MADE_UP = frozenset({"ContainerStatusUnknown", "Unknown"})
 
 _SIGNALLED = 128
 _SIGNAL_CODES = range(_SIGNALLED + 1, _SIGNALLED + 64 + 1)
@@ -175,22 +177,36 @@ def _outcome(status: JsonObject) -> Outcome | None:
     if phase not in ("Succeeded", "Failed"):
         return None
     terminated = _container_state(status).get("terminated") or {}
-    code = terminated.get("exitCode")
+    code = None if terminated.get("reason") in _MADE_UP else terminated.get("exitCode")
     finished = terminated.get("finishedAt")
     finished_at = parse_time(finished) if finished else None
     if phase == "Succeeded" and code == 0:
         return Outcome(succeeded=True, exit_code=0, finished_at=finished_at)
-    reason = status.get("reason") or (terminated.get("reason") if code else None)
-    message = status.get("message") or terminated.get("message")
+    # The cause before its effect: the container of an evicted Pod ends by a signal, too.
+    disruption = _disruption(status)
+    reason = status.get("reason") or disruption.get("reason")
+    if code and not reason:
+        reason = terminated.get("reason") or "Error"
+    words = (status, terminated, disruption) if code else (status, disruption, terminated)
+    message = next(filter(None, (each.get("message") for each in words)), None)
     return Outcome(
         succeeded=False,
         # A Pod that ended without a word of its container has not succeeded, whatever its phase.
-        reason=reason or ("Error" if code else "ContainerStatusUnknown"),
+        reason=reason or "ContainerStatusUnknown",
         message=_tail(message) if message else None,
         exit_code=code,
         signal=terminated.get("signal") or _signal(code),
         finished_at=finished_at,
     )
+
+
+def _disruption(status: JsonObject) -> JsonObject:
+    """The condition that says who ended the Pod for the cluster's reasons, not the task's."""
+    for condition in status.get("conditions") or ():
+        if (condition.get("type"), condition.get("status")) == ("DisruptionTarget", "True"):
+            found: JsonObject = condition
+            return found
+    return {}
 
 
 def _signal(code: int | None) -> int | None:

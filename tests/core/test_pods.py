@@ -164,6 +164,46 @@ def test_a_pod_deleted_on_its_node_may_still_run() -> None:
     assert pod.wait == PodWait("Terminating", None, NOW, hard=False)
 
 
+EVICTED = {
+    "type": "DisruptionTarget",
+    "status": "True",
+    "reason": "EvictionByEvictionAPI",
+    "message": "Eviction API: evicting",
+}
+
+
+def test_what_ended_a_pod_for_the_cluster_is_its_cause_and_not_the_signal_that_followed() -> None:
+    ended = terminated("Failed", 143, reason="Error", message="stopped")
+
+    outcome = observe(on_node(stored(ended | {"conditions": [EVICTED]}))).outcome
+    silent = observe(on_node(stored({"phase": "Failed", "conditions": [EVICTED]}))).outcome
+    spared = observe(
+        on_node(stored(ended | {"conditions": [EVICTED | {"status": "False"}]}))
+    ).outcome
+
+    assert outcome
+    assert (outcome.reason, outcome.message) == ("EvictionByEvictionAPI", "stopped")
+    assert (outcome.exit_code, outcome.signal) == (143, 15)
+    assert silent
+    assert (silent.reason, silent.message) == ("EvictionByEvictionAPI", "Eviction API: evicting")
+    assert spared
+    assert spared.reason == "Error"
+
+
+@pytest.mark.parametrize(("reason", "code"), [("ContainerStatusUnknown", 137), ("Unknown", 255)])
+def test_an_exit_code_that_was_made_up_is_not_told(reason: str, code: int) -> None:
+    lost = terminated("Failed", code, reason=reason, message="could not be located")
+
+    outcome = observe(on_node(stored(lost))).outcome
+    drained = observe(on_node(stored(lost | {"conditions": [EVICTED]}))).outcome
+
+    assert outcome
+    assert (outcome.exit_code, outcome.signal) == (None, None)
+    assert (outcome.reason, outcome.message) == ("ContainerStatusUnknown", "could not be located")
+    assert drained
+    assert (drained.reason, drained.message) == ("EvictionByEvictionAPI", EVICTED["message"])
+
+
 def test_of_long_output_the_end_is_kept() -> None:
     long = "é" * 3000 + " the error"
     outcome = observe(on_node(stored(terminated("Failed", 1, message=long)))).outcome
