@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from observatory.api.names import (
     API_VERSION,
     FINALIZER,
@@ -120,7 +122,7 @@ def observe(pod: JsonObject) -> Pod:
     owner = _controller(metadata)
     deleting = "deletionTimestamp" in metadata
     node = spec.get("nodeName")
-    outcome = _outcome(status)
+    outcome = _outcome(metadata, status)
     if outcome is None and deleting and not node:
         # The API server binds no Pod that is being deleted: it never ran and never will.
         outcome = Outcome(
@@ -172,7 +174,7 @@ def _identity(name: str, labels: JsonObject, owner: JsonObject | None) -> Identi
     return identity if name == name_of(identity, owner["name"], owner["uid"]) else None
 
 
-def _outcome(status: JsonObject) -> Outcome | None:
+def _outcome(metadata: JsonObject, status: JsonObject) -> Outcome | None:
     phase = status.get("phase")
     if phase not in ("Succeeded", "Failed"):
         return None
@@ -185,7 +187,9 @@ def _outcome(status: JsonObject) -> Outcome | None:
     # The cause before its effect: the container of an evicted Pod ends by a signal, too.
     disruption = _disruption(status)
     reason = status.get("reason") or disruption.get("reason")
-    if code and not reason:
+    if not reason and _ended_by_deletion(metadata, terminated):
+        reason = "PodDeleted"
+    elif code and not reason:
         reason = terminated.get("reason") or "Error"
     words = (status, terminated, disruption) if code else (status, disruption, terminated)
     message = next(filter(None, (each.get("message") for each in words)), None)
@@ -207,6 +211,16 @@ def _disruption(status: JsonObject) -> JsonObject:
             found: JsonObject = condition
             return found
     return {}
+
+
+def _ended_by_deletion(metadata: JsonObject, terminated: JsonObject) -> bool:
+    """Whether the container ended since somebody deleted its Pod, as far as times can tell."""
+    deadline = metadata.get("deletionTimestamp")
+    if deadline is None or terminated.get("reason") not in (None, "Error", *_MADE_UP):
+        return False
+    grace = timedelta(seconds=metadata.get("deletionGracePeriodSeconds") or 0)
+    finished = terminated.get("finishedAt")
+    return finished is None or parse_time(finished) >= parse_time(deadline) - grace
 
 
 def _signal(code: int | None) -> int | None:

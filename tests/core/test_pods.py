@@ -157,6 +157,28 @@ def test_a_pod_deleted_before_it_had_a_node_never_ran() -> None:
     assert outcome.reason == "PodDeleted"
 
 
+@pytest.mark.parametrize(
+    ("ended", "reason"),
+    [
+        ({"reason": "Error", "exitCode": 143, "finishedAt": "2026-01-01T12:00:00Z"}, "PodDeleted"),
+        ({"reason": "Error", "exitCode": 3, "finishedAt": "2026-01-01T11:59:59Z"}, "Error"),
+        ({"reason": "OOMKilled", "exitCode": 137, "finishedAt": TIME}, "OOMKilled"),
+        ({"reason": "ContainerStatusUnknown", "exitCode": 137, "finishedAt": None}, "PodDeleted"),
+    ],
+)
+def test_a_container_that_ended_after_its_pod_was_deleted_ended_by_that(
+    ended: JsonObject, reason: str
+) -> None:
+    # The timestamp is when the grace ends, not when it began.
+    deletion = {"deletionTimestamp": "2026-01-01T12:00:30Z", "deletionGracePeriodSeconds": 30}
+    pod = on_node(stored({"phase": "Failed"} | container(terminated=ended), **deletion))
+
+    outcome = observe(pod).outcome
+
+    assert outcome
+    assert outcome.reason == reason
+
+
 def test_a_pod_deleted_on_its_node_may_still_run() -> None:
     pod = observe(on_node(stored({"phase": "Running"}, deletionTimestamp=TIME)))
 
