@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from e2e import ledger
 from tests.support.cluster import Cluster, Operator, made_cluster
 
 
@@ -29,3 +30,12 @@ def operator(cluster: Cluster, namespace: str, tmp_path: Path) -> Iterator[Opera
     """An operator for the test's namespace."""
     with cluster.operator("--namespace", namespace, log=tmp_path / "operator.log") as started:
         yield started
+
+
+@pytest.fixture
+def folder(cluster: Cluster, namespace: str, tmp_path: Path) -> Iterator[Path]:
+    """A folder of the node in which every task of the namespace keeps the ledger."""
+    if cluster.audit_log is None:
+        pytest.skip("the node of a foreign cluster cannot be looked into")
+    with ledger.kept(cluster, namespace, tmp_path):
+        yield tmp_path
