@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from observatory.api.names import (
     API_VERSION,
@@ -248,7 +248,7 @@ def _wait(pod: JsonObject) -> PodWait | None:
         message = waiting.get("message")
         return PodWait(hard or reason, _shortened(message), created, bool(hard))
     if status.get("phase") != "Pending":
-        return None
+        return _silent_node(spec, status, created)
     for condition in status.get("conditions") or ():
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             reason = condition.get("reason") or "Unschedulable"
@@ -259,6 +259,21 @@ def _wait(pod: JsonObject) -> PodWait | None:
             return PodWait(reason, _shortened(condition.get("message")), since, hard=False)
     reason = "ContainerCreating" if spec.get("nodeName") else "Scheduling"
     return PodWait(reason, None, created, hard=False)
+
+
+def _silent_node(spec: JsonObject, status: JsonObject, created: datetime) -> PodWait | None:
+    """The wait for a node that isn't heard of: the container may run, and nobody can tell.
+
+    The kubelet says that a Pod isn't Ready where a container isn't, or gives a reason. Without
+    either it is Kubernetes that said so, because the kubelet is silent.
+    """
+    conditions = {each.get("type"): each for each in status.get("conditions") or ()}
+    ready, containers = conditions.get("Ready", {}), conditions.get("ContainersReady", {})
+    if (ready.get("status"), containers.get("status")) != ("False", "True") or "reason" in ready:
+        return None
+    text = ready.get("lastTransitionTime")
+    message = f'Nothing is heard of node "{spec.get("nodeName")}"'
+    return PodWait("NodeNotReady", message, parse_time(text) if text else created, hard=False)
 
 
 def _shortened(message: str | None) -> str | None:

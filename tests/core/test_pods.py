@@ -295,3 +295,30 @@ def test_a_pod_that_runs_waits_for_nothing() -> None:
     running = {"phase": "Running"} | container(running={"startedAt": TIME})
 
     assert observe(on_node(stored(running))).wait is None
+
+
+def conditions(ready: JsonObject, containers: str) -> JsonObject:
+    told = {"type": "Ready", "lastTransitionTime": TIME} | ready
+    return {"conditions": [told, {"type": "ContainersReady", "status": containers}]}
+
+
+def test_a_pod_waits_for_a_node_that_is_not_heard_of() -> None:
+    running = {"phase": "Running"} | container(running={"startedAt": TIME})
+
+    silent = observe(on_node(stored(running | conditions({"status": "False"}, "True")))).wait
+
+    assert silent == PodWait("NodeNotReady", 'Nothing is heard of node "node-1"', NOW, hard=False)
+
+
+@pytest.mark.parametrize(
+    ("ready", "containers"),
+    [
+        ({"status": "True"}, "True"),
+        ({"status": "False"}, "False"),
+        ({"status": "False", "reason": "ReadinessGatesNotReady"}, "True"),
+    ],
+)
+def test_what_the_kubelet_says_itself_is_heard(ready: JsonObject, containers: str) -> None:
+    running = {"phase": "Running"} | container(running={"startedAt": TIME})
+
+    assert observe(on_node(stored(running | conditions(ready, containers)))).wait is None
