@@ -6,15 +6,14 @@ product knows nothing of it.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-from tests.support.cluster import LABELS, Cluster, JsonObject, eventually
+from e2e.mutation import pods_changed
+from tests.support.cluster import Cluster, JsonObject
 
 MOUNT = "/ledger"
 
@@ -33,65 +32,8 @@ Object{spec: Object.spec{
 @contextmanager
 def kept(cluster: Cluster, namespace: str, folder: Path) -> Iterator[None]:
     """While this lasts, `folder` of the node is in the Pods of every Observatory there."""
-    api = "admissionregistration.k8s.io/v1"
-    policy: JsonObject = {
-        "apiVersion": api,
-        "kind": "MutatingAdmissionPolicy",
-        "metadata": {"name": f"ledger-{namespace}"},
-        "spec": {
-            "reinvocationPolicy": "Never",
-            "matchConstraints": {
-                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
-                "objectSelector": {
-                    "matchExpressions": [{"key": f"{LABELS}/task", "operator": "Exists"}]
-                },
-                "resourceRules": [
-                    {
-                        "apiGroups": [""],
-                        "apiVersions": ["v1"],
-                        "operations": ["CREATE"],
-                        "resources": ["pods"],
-                    }
-                ],
-            },
-            "mutations": [
-                {
-                    "patchType": "ApplyConfiguration",
-                    "applyConfiguration": {"expression": _MUTATION % (folder, MOUNT)},
-                }
-            ],
-        },
-    }
-    binding: JsonObject = {
-        "apiVersion": api,
-        "kind": "MutatingAdmissionPolicyBinding",
-        "metadata": {"name": f"ledger-{namespace}"},
-        "spec": {"policyName": f"ledger-{namespace}"},
-    }
-    cluster.apply(policy)
-    cluster.apply(binding)
-    try:
-        # A new policy takes a moment to reach the API server's admission.
-        volumes = partial(_volumes_of_a_new_pod, cluster, namespace)
-        eventually(volumes, lambda seen: '"name":"ledger"' in seen)
+    with pods_changed(cluster, namespace, "ledger", _MUTATION % (folder, MOUNT)):
         yield
-    finally:
-        for obj in (binding, policy):
-            cluster.kubectl("delete", obj["kind"].lower(), obj["metadata"]["name"])
-
-
-def _volumes_of_a_new_pod(cluster: Cluster, namespace: str) -> str:
-    labels = {f"{LABELS}/task": "probe"}
-    container = {"name": "task", "image": "busybox:1.36"}
-    pod: JsonObject = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "probe", "namespace": namespace, "labels": labels},
-        "spec": {"automountServiceAccountToken": False, "containers": [container]},
-    }
-    dry = ("create", "--filename=-", "--dry-run=server", "--output=jsonpath={.spec.volumes}")
-    # Refused until the namespace's service account is there.
-    return cluster.kubectl(*dry, stdin=json.dumps(pod), check=False)
 
 
 # Process 1 hears of SIGTERM only if it asks to, and a shell only while it waits.
@@ -144,6 +86,11 @@ def starts(folder: Path) -> Counter[str]:
 def ends(folder: Path) -> Counter[str]:
     """How often each task's container has come to its end by itself."""
     return Counter(line.task for line in lines(folder) if line.what == "end")
+
+
+def wrote(folder: Path, what: str, *tasks: str) -> bool:
+    """Whether each of the tasks has written that line."""
+    return {(task, what) for task in tasks} <= {(line.task, line.what) for line in lines(folder)}
 
 
 def broken(written: Iterable[Line], shape: Mapping[str, Iterable[str]]) -> list[str]:
