@@ -36,6 +36,16 @@ def ending(status: JsonObject, task: str) -> tuple[object, ...]:
     return row["phase"], row.get("reason"), row.get("exitCode"), row.get("signal")
 
 
+def defaults(namespace: str, **fields: JsonObject) -> JsonObject:
+    """What each container there asks for or may have, since a task can't say it."""
+    return {
+        "apiVersion": "v1",
+        "kind": "LimitRange",
+        "metadata": {"name": "defaults", "namespace": namespace},
+        "spec": {"limits": [{"type": "Container", **fields}]},
+    }
+
+
 def delete_by_force(cluster: Cluster, pod: JsonObject) -> None:
     name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
     how = ("--grace-period=0", "--force", "--wait=false")
@@ -114,13 +124,33 @@ def test_a_drained_pod_fails_for_the_cluster_and_not_for_itself(
     await_nothing_held(cluster, namespace)
 
 
+def test_a_preempted_pod_fails_for_the_cluster_and_not_for_itself(
+    cluster: Cluster, namespace: str, operator: Operator, folder: Path
+) -> None:
+    cpus = int(cluster.get("node", NAME)["status"]["allocatable"]["cpu"])
+    cluster.apply(defaults(namespace, defaultRequest={"cpu": f"{cpus * 1000 - 300}m"}))
+    cluster.apply(workflow(namespace, "modest", ledger.task("modest", seconds=600)))
+    eventually(partial(ledger.wrote, folder, "start", "modest"), bool)
+    scheduling = {"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass"}
+    urgent = {"metadata": {"name": namespace}, "value": 1_000_000}
+    cluster.apply(scheduling | urgent)
+    try:
+        overrides = json.dumps({"spec": {"priorityClassName": namespace}})
+        image = ("--image=busybox:1.36", "--restart=Never", f"--overrides={overrides}")
+        cluster.kubectl("run", "urgent", "-n", namespace, *image, "--", "true")
+        status = cluster.wait_complete(namespace, "modest")
+    finally:
+        cluster.kubectl("delete", "priorityclass", namespace)
+
+    assert ending(status, "modest") == ("Failed", "PreemptionByScheduler", 143, 15)
+    assert ledger.starts(folder) == Counter(("modest",))
+    await_nothing_held(cluster, namespace)
+
+
 def test_a_container_over_its_memory_limit_is_told_as_such(
     cluster: Cluster, namespace: str, operator: Operator
 ) -> None:
-    limit = {"type": "Container", "default": {"memory": "24Mi"}}
-    metadata = {"name": "small", "namespace": namespace}
-    spec = {"limits": [limit | {"defaultRequest": {"memory": "4Mi"}}]}
-    cluster.apply({"apiVersion": "v1", "kind": "LimitRange", "metadata": metadata, "spec": spec})
+    cluster.apply(defaults(namespace, default={"memory": "24Mi"}))
     fill = "dd if=/dev/zero of=/dev/null bs=200M count=1"
     cluster.apply(
         workflow(
