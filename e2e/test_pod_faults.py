@@ -203,3 +203,6 @@ def test_a_run_waits_for_its_image_and_goes_on_by_itself(
     )
     assert phases(went_on) == {"never": "Succeeded", "misnamed": "Running"}
     assert ledger.starts(folder) == Counter(("pull", "never"))
+    # It would wait for ever, and its finalizer would hold the namespace once the operator is gone.
+    cluster.kubectl("delete", "observatory", "spoilt", "-n", namespace)
+    await_nothing_held(cluster, namespace)
