@@ -177,12 +177,13 @@ def test_a_container_over_its_memory_limit_is_told_as_such(
 def test_a_run_waits_for_its_image_and_goes_on_by_itself(
     cluster: Cluster, namespace: str, operator: Operator, folder: Path, node: Node
 ) -> None:
-    late = f"registry.invalid/{namespace}:1"
+    tag = cluster.get("namespace", namespace)["metadata"]["uid"]  # a node keeps what it was given
+    late, later = f"registry.invalid/late:{tag}", f"registry.invalid/later:{tag}"
     cluster.apply(workflow(namespace, "late", ledger.task("pull") | {"image": late}))
     told = eventually(
         lambda: cluster.status(namespace, "late"), lambda seen: "ImagePull" in waits(seen)
     )
-    forbidden = ledger.task("never") | {"image": f"registry.invalid/{namespace}:2"}
+    forbidden = ledger.task("never") | {"image": later}
     misnamed = ledger.task("misnamed")
     with pods_changed(cluster, namespace, "spoilt", SPOILT):
         cluster.apply(workflow(namespace, "spoilt", forbidden, misnamed))
@@ -190,8 +191,8 @@ def test_a_run_waits_for_its_image_and_goes_on_by_itself(
             lambda: cluster.status(namespace, "spoilt"), lambda seen: len(waits(seen)) == 2
         )
 
-    for tag in (1, 2):
-        node.load_image(f"registry.invalid/{namespace}:{tag}")
+    for image in (late, later):
+        node.load_image(image)
 
     assert (told["phase"], late in waits(told)["ImagePull"]) == ("Running", True)
     assert waits(spoilt).keys() == {"ImagePull", "InvalidImageName"}
