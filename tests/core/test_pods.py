@@ -179,6 +179,17 @@ def test_a_container_that_ended_after_its_pod_was_deleted_ended_by_that(
     assert outcome.reason == reason
 
 
+def test_a_grace_of_any_length_is_taken() -> None:
+    deletion = {"deletionTimestamp": TIME, "deletionGracePeriodSeconds": 10**18}
+
+    outcome = observe(
+        on_node(stored(terminated("Failed", 143, reason="Error"), **deletion))
+    ).outcome
+
+    assert outcome
+    assert outcome.reason == "PodDeleted"
+
+
 def test_a_pod_deleted_on_its_node_may_still_run() -> None:
     pod = observe(on_node(stored({"phase": "Running"}, deletionTimestamp=TIME)))
 
