@@ -117,6 +117,16 @@ def test_a_list_is_followed_by_a_watch_from_its_version() -> None:
     assert "sendInitialEvents" not in second.params
 
 
+def test_a_watch_begins_at_the_version_of_the_list_whatever_versions_its_objects_have() -> None:
+    machine = lister()
+    machine.next_request(at(0))
+    items = [pod("vega", 4), pod("deneb", 2)]
+
+    machine.receive(Page({"metadata": {"resourceVersion": "5"}, "items": items}), at(0))
+
+    assert params(machine.next_request(at(0)))["resourceVersion"] == "5"
+
+
 def test_selectors_are_part_of_every_request() -> None:
     machine = ListWatch("test", selectors={"labelSelector": "run=m31"})
     requests = [machine.next_request(at(0))]
