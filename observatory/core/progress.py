@@ -111,9 +111,9 @@ def start_ready(run: Run, rows: list[TaskStatus], now: datetime) -> tuple[Start,
         if run.desired.suspend:
             rows[index] = row.waiting(rows[index], "Suspended", None, now)
         elif len(starts) >= slots:
-            rows[index] = row.waiting(rows[index], "MaxConcurrent", None, now)
+            rows[index] = _passed_over(rows[index], "MaxConcurrent", now)
         elif len(starts) >= room:
-            rows[index] = row.waiting(rows[index], STATUS_FULL, None, now)
+            rows[index] = _passed_over(rows[index], STATUS_FULL, now)
         else:
             if rows[index].reason in _NO_REFUSAL:
                 rows[index] = row.waiting(rows[index], START_PENDING, None, now)
@@ -121,6 +121,15 @@ def start_ready(run: Run, rows: list[TaskStatus], now: datetime) -> tuple[Start,
                 rows[index], start = _start(run, index, rows[index], by_name, now)
                 starts += [start] if start else []
     return tuple(starts)
+
+
+def _passed_over(task: TaskStatus, reason: str, now: datetime) -> TaskStatus:
+    """The row of a task that is not even tried.
+
+    What its own Pod was refused for is told on, with the time since when: two tasks that took turns
+    in being refused would else be a write each time, and each write a reason to try the other.
+    """
+    return row.waiting(task, reason, None, now) if task.reason in _NO_REFUSAL else task
 
 
 def _in_turn(ready: list[int], rows: Sequence[TaskStatus]) -> list[int]:

@@ -1,0 +1,316 @@
+"""What must hold of the writes that an API server took, whatever happened to the operator.
+
+The input is a history: every write, in the order of their versions, whoever made it. It comes from
+the simulated server or from etcd itself; nothing is taken from the operator, and nothing of its
+code decides here: the objects are read as the JSON that they are.
+
+The numbers are those of docs/guarantees.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from observatory.api.names import (
+    CONTROLLER_REVISIONS,
+    FINALIZER,
+    GATE,
+    LABEL_ATTEMPT,
+    LABEL_RUN,
+    LABEL_TASK,
+    OBSERVATORIES,
+    PODS,
+    Key,
+)
+from observatory.api.types import JsonObject
+from observatory.simulation.storage import Entry
+
+ENDED = frozenset({"Succeeded", "Failed", "Skipped"})
+
+Attempt = tuple[str, str, str, str]
+"""UID of the Observatory, run, task, attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A write after which an invariant does not hold any more."""
+
+    invariant: str
+    version: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.invariant} at version {self.version}: {self.text}"
+
+
+@dataclass(slots=True)
+class Run:
+    """What is stored of one Observatory, and what has followed from it."""
+
+    key: Key
+    spec: JsonObject = field(default_factory=dict)
+    status: JsonObject = field(default_factory=dict)
+    deleting: bool = False
+    gone: bool = False
+    rows: dict[str, JsonObject] = field(default_factory=dict)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of the latest run may start any more."""
+        return self.gone or "completionTime" in self.status
+
+
+class Invariants:
+    """Reads a history write by write. `excused` are UIDs of Pods that others have tampered with.
+
+    `violations` holds what was found, in the order of the versions.
+    """
+
+    def __init__(self, excused: Iterable[str] = ()) -> None:
+        self.excused = set(excused)
+        self.violations: list[Violation] = []
+        self.runs: dict[str, Run] = {}
+        self.released: dict[Attempt, set[str]] = {}
+        """The Pods of each attempt whose gate was removed while they could still be bound."""
+        self.started: dict[Attempt, set[str]] = {}
+        """The Pods of each attempt whose container has started."""
+        self.recorded: dict[str, str] = {}
+        """The UIDs of all Pods that a status has recorded, and the Observatory that did."""
+        self._revisions: dict[Key, JsonObject] = {}
+        self._version = 0
+
+    def see(self, entry: Entry) -> None:
+        """Take the next write."""
+        if entry.version <= self._version:
+            self._violated("I0", entry, f"it comes after version {self._version}")
+        self._version = entry.version
+        if entry.resource == OBSERVATORIES:
+            self._see_observatory(entry)
+        elif entry.resource == PODS:
+            self._see_pod(entry)
+        elif entry.resource == CONTROLLER_REVISIONS and entry.new is not None:
+            self._revisions[entry.key] = entry.new["data"]["spec"]
+
+    def see_rest(self, version: int, pods: Iterable[JsonObject]) -> None:
+        """Check what must hold once nothing has happened for a while: I8, nothing is held."""
+        for pod in pods:
+            metadata = pod["metadata"]
+            run = self.runs.get(_owner(pod))
+            if run is None or metadata["uid"] in self.excused or not run.ended:
+                continue
+            name, at_rest = metadata["name"], Entry(version, PODS, run.key, None, pod)
+            if _gated(pod):
+                self._violated("I8", at_rest, f"Pod {name} is gated for ever")
+            if _tracked(pod) and (_terminal(pod) or metadata.get("deletionTimestamp")):
+                self._violated("I8", at_rest, f"Pod {name} is held by our finalizer for ever")
+
+    # Observatories
+
+    def _see_observatory(self, entry: Entry) -> None:
+        stored = entry.new if entry.new is not None else entry.old
+        if stored is None:
+            return
+        metadata = stored["metadata"]
+        run = self.runs.setdefault(metadata["uid"], Run(entry.key))
+        if entry.new is None:
+            run.gone = True
+            return
+        before, old = run.status, run.rows
+        run.spec, run.status = stored.get("spec") or {}, stored.get("status") or {}
+        rows = {row["name"]: row for row in run.status.get("tasks") or ()}
+        same = before.get("run", 0) == run.status.get("run", 0)
+        if run.status != before:
+            self._check_run(entry, before, run.status, same=same)
+            was = old if same else {}
+            for name, row in was.items():
+                self._check_row(entry, row, rows.get(name))
+            fresh = [row for row in rows.values() if _is_new(row, was.get(row["name"]))]
+            self._check_starts(entry, run, rows, fresh)
+            for row in fresh:
+                self.recorded[row["podUID"]] = metadata["uid"]
+        run.rows = rows
+        run.deleting = "deletionTimestamp" in metadata
+
+    def _check_run(
+        self, entry: Entry, before: JsonObject, status: JsonObject, *, same: bool
+    ) -> None:
+        """I7: a run's number never goes down, and an ended one is neither reopened nor cut off."""
+        number, last = status.get("run", 0), before.get("run", 0)
+        if number < last:
+            self._violated("I7", entry, f"run {last} became run {number}")
+        elif number > last and last and "completionTime" not in before:
+            self._violated("I7", entry, f"run {last} was cut off by run {number}")
+        elif same and "completionTime" in before:
+            for field_ in ("completionTime", "phase", "revision"):
+                if status.get(field_) != before.get(field_):
+                    self._violated("I7", entry, f"{field_} of run {last} changed after its end")
+
+    def _check_row(self, entry: Entry, row: JsonObject, new: JsonObject | None) -> None:
+        """I7: a row only goes forwards, and an attempt stays with its Pod."""
+        name = row["name"]
+        if new is None:
+            self._violated("I7", entry, f"the row of task {name} is gone")
+            return
+        was, now = row["phase"], new["phase"]
+        if was in ENDED and _facts(new) != {**_facts(row), **_facts(new)}:
+            self._violated("I7", entry, f"the end of task {name} changed: {row} became {new}")
+        if was in ENDED and was != now:
+            self._violated("I7", entry, f"task {name} went from {was} to {now}")
+        if was == "Running" and now == "Pending" and new.get("attempt") == row.get("attempt"):
+            self._violated("I7", entry, f"attempt {row.get('attempt')} of task {name} unbegan")
+        if new.get("attempt", 0) < row.get("attempt", 0):
+            self._violated("I2", entry, f"the attempt of task {name} went down")
+        if new.get("attempt", 0) > row.get("attempt", 0) + 1:
+            self._violated("I2", entry, f"task {name} skipped an attempt")
+        same = new.get("attempt") == row.get("attempt")
+        uids = {row.get("podUID"), new.get("podUID")} - {None}
+        if same and len(uids) > 1:
+            self._violated("I7", entry, f"the Pod of task {name} changed within one attempt")
+
+    def _check_starts(
+        self, entry: Entry, run: Run, rows: Mapping[str, JsonObject], fresh: list[JsonObject]
+    ) -> None:
+        """I3, I4, I12: what a status begins to record is what may start now."""
+        if not fresh:
+            return
+        key = Key(entry.key.namespace, run.status.get("revision", ""))
+        tasks = {task["name"]: task for task in self._revisions.get(key, {}).get("tasks", ())}
+        if not tasks:
+            self._violated("I5", entry, f"it starts tasks of revision {key.name}, which is unknown")
+        for row in fresh:
+            name = row["name"]
+            needs = tasks.get(name, {}).get("dependencies") or ()
+            missing = [need for need in needs if rows.get(need, {}).get("phase") != "Succeeded"]
+            if missing:
+                self._violated("I3", entry, f"task {name} started before {', '.join(missing)}")
+            if row["podUID"] in self.recorded:
+                self._violated("I1", entry, f"the Pod of task {name} is recorded twice")
+        running = sum(row["phase"] == "Running" for row in rows.values())
+        limit = run.spec.get("maxConcurrent")
+        if isinstance(limit, int) and running > max(limit, 1):
+            self._violated("I4", entry, f"{running} tasks run; maxConcurrent is {limit}")
+        names = ", ".join(row["name"] for row in fresh)
+        if run.spec.get("suspend") is True:
+            self._violated("I12", entry, f"{names} started while suspended")
+        if run.deleting:
+            self._violated("I12", entry, f"{names} started while the Observatory is being deleted")
+
+    # Pods
+
+    def _see_pod(self, entry: Entry) -> None:
+        pod = entry.new if entry.new is not None else entry.old
+        if pod is None or pod["metadata"]["uid"] in self.excused:
+            return
+        attempt = _attempt(pod)
+        if attempt is None:
+            return
+        if entry.new is None:
+            self._check_let_go(entry, pod)
+        elif entry.old is None:
+            if not _gated(pod):
+                self._violated("I1", entry, "a Pod was created without our gate")
+            if not _tracked(pod):
+                self._violated("I6", entry, "a Pod was created without our finalizer")
+        else:
+            if _gated(entry.old) and not _gated(pod):
+                self._check_release(entry, pod, attempt)
+            if _tracked(entry.old) and not _tracked(pod):
+                self._check_let_go(entry, pod)
+            if _has_started(pod) and not _has_started(entry.old):
+                self._check_start(entry, pod, attempt)
+
+    def _check_release(self, entry: Entry, pod: JsonObject, attempt: Attempt) -> None:
+        """I1: only a recorded Pod is let start, and of each attempt only one."""
+        metadata = pod["metadata"]
+        if metadata["uid"] not in self.recorded:
+            self._violated("I1", entry, f"{_name(attempt)} was released before it was recorded")
+        if "deletionTimestamp" in metadata:
+            return  # nothing binds it any more
+        released = self.released.setdefault(attempt, set())
+        released.add(metadata["uid"])
+        if len(released) > 1:
+            self._violated("I1", entry, f"{_name(attempt)} was released in two Pods")
+        run = self.runs.get(attempt[0])
+        if run is not None and run.gone:
+            return  # it was recorded before, and the garbage collector is on its way
+        if run is None or run.ended or str(run.status.get("run")) != attempt[1]:
+            self._violated("I12", entry, f"{_name(attempt)} was released after its run had ended")
+
+    def _check_start(self, entry: Entry, pod: JsonObject, attempt: Attempt) -> None:
+        """I1, I4, I12: where the container starts, it is the only one, and the run is on."""
+        started = self.started.setdefault(attempt, set())
+        started.add(pod["metadata"]["uid"])
+        if len(started) > 1:
+            self._violated("I1", entry, f"{_name(attempt)} has started in two Pods")
+        run = self.runs.get(attempt[0])
+        if run is not None and run.ended and not run.gone:
+            self._violated("I12", entry, f"{_name(attempt)} started after its run had ended")
+
+    def _check_let_go(self, entry: Entry, pod: JsonObject) -> None:
+        """I6: a recorded Pod is held until its end is stored."""
+        uid = pod["metadata"]["uid"]
+        run = self.runs.get(self.recorded.get(uid, ""))
+        if run is None or run.gone or run.deleting or (entry.new is None and not _tracked(pod)):
+            return
+        running = (row for row in run.rows.values() if row["phase"] == "Running")
+        if any(row.get("podUID") == uid for row in running):
+            name = pod["metadata"]["name"]
+            self._violated("I6", entry, f"Pod {name} was let go before its end was stored")
+
+    def _violated(self, invariant: str, entry: Entry, text: str) -> None:
+        where = f"{entry.resource.plural} {entry.key}: {text}"
+        self.violations.append(Violation(invariant, entry.version, where))
+
+
+def _is_new(row: JsonObject, was: JsonObject | None) -> bool:
+    """Whether this row records a Pod that the one before it did not."""
+    uid = row.get("podUID")
+    return uid is not None and uid != (was or {}).get("podUID")
+
+
+def _facts(row: JsonObject) -> JsonObject:
+    """What of an ended row is decided; a status may be stored without the rest."""
+    return {name: row[name] for name in ("attempt", "exitCode", "podUID") if name in row}
+
+
+def _owner(pod: JsonObject) -> str:
+    for owner in pod["metadata"].get("ownerReferences") or ():
+        if owner.get("controller") and owner.get("kind") == OBSERVATORIES.kind:
+            return str(owner.get("uid"))
+    return ""
+
+
+def _attempt(pod: JsonObject) -> Attempt | None:
+    """Which attempt a Pod says to be; None if it is not the Pod of an Observatory."""
+    labels, owner = pod["metadata"].get("labels") or {}, _owner(pod)
+    named = [labels.get(label) for label in (LABEL_RUN, LABEL_TASK, LABEL_ATTEMPT)]
+    if not owner or None in named:
+        return None
+    return (owner, str(named[0]), str(named[1]), str(named[2]))
+
+
+def _name(attempt: Attempt) -> str:
+    _, run, task, number = attempt
+    return f"attempt {number} of task {task} in run {run}"
+
+
+def _gated(pod: JsonObject) -> bool:
+    return any(gate.get("name") == GATE for gate in pod["spec"].get("schedulingGates") or ())
+
+
+def _tracked(pod: JsonObject) -> bool:
+    return FINALIZER in (pod["metadata"].get("finalizers") or ())
+
+
+def _terminal(pod: JsonObject) -> bool:
+    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
+def _has_started(pod: JsonObject) -> bool:
+    """Whether a container of it runs or has run."""
+    status = pod.get("status") or {}
+    states = [each.get("state") or {} for each in status.get("containerStatuses") or ()]
+    return status.get("phase") == "Running" or any(
+        "running" in state or "terminated" in state for state in states
+    )
