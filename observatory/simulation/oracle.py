@@ -17,9 +17,10 @@ def wrong_end(
         if not acts.deleted:
             return ["I5: the Observatory is gone, and nobody deleted it"]
         return [f"I8: Pod {pod['metadata']['name']} outlives its Observatory" for pod in pods]
-    if acts.deleted:
-        return []  # it is being deleted: something of the test holds it
     status = stored.get("status") or {}
+    if acts.deleted:  # it is being deleted: something of the history holds it
+        open_ = status.get("run") and "completionTime" not in status
+        return ["I5: the run was cancelled, and has not ended"] if open_ else []
     if "completionTime" not in status:
         return [f"I5: the run has not ended: {status.get('message')}"]
     tasks = stored["spec"]["tasks"]

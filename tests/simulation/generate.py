@@ -38,7 +38,7 @@ def scenario(seed: int) -> Scenario:
         about=f"random, seed {seed}",
     )
     who = ["a", "b"][:operators]
-    faults = tuple(_fault(rng, who, names) for _ in range(rng.choice([1, 1, 2, 2, 3, 5])))
+    faults = tuple(_fault(rng, who, names) for _ in range(rng.choice([0, 1, 1, 2, 2, 3, 5])))
     return replace(made, faults=faults)
 
 
@@ -110,8 +110,9 @@ def _person(rng: random.Random, names: list[str]) -> Fault:
         lambda: Fault("edit", value={"maxConcurrent": rng.randint(1, 3)}),
         lambda: Fault("edit", value={"tasks": tasks(names, rng, f"i:{rng.randint(1, 2)}")}),
         lambda: Fault("touch", value=rng.randint(0, 99)),
-        lambda: Fault(rng.choice(["delete", "recreate"])),
+        lambda: Fault(rng.choice(["delete", "recreate"]), what=rng.choice(["", "held"])),
         lambda: Fault("quota", value=rng.choice([0, 1, None])),
         lambda: Fault("deny", value=rng.random() < 0.7),
+        lambda: Fault("squat", what=rng.choice(names)),
     ]
-    return rng.choices(acts, weights=[6, 1, 1, 3, 3, 1, 1, 1])[0]()
+    return rng.choices(acts, weights=[6, 1, 1, 3, 2, 3, 1, 1, 1])[0]()
