@@ -20,6 +20,7 @@ from observatory import __version__
 COMMANDS = {
     "run": "run the operator",
     "validate": "say everything that is wrong with workflow files, without a cluster",
+    "replay": "play a history of faults again and tell what happens",
 }
 """The commands, each a module of this package, with the line about it in `--help`."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from observatory.api.types import JsonObject
+from observatory.core.validation import validate
 from observatory.simulation.acts import Acts
 from observatory.simulation.scenario import Ending, Scenario
 
@@ -13,14 +14,13 @@ def wrong_end(
     scenario: Scenario, stored: JsonObject | None, pods: list[JsonObject], acts: Acts
 ) -> list[str]:
     """What is wrong with the end of a history, once everything is at rest (I5, I6, I8)."""
+    if stored is None and not acts.deleted:
+        return ["I5: the Observatory is gone, and nobody deleted it"]
     if stored is None:
-        if not acts.deleted:
-            return ["I5: the Observatory is gone, and nobody deleted it"]
         return [f"I8: Pod {pod['metadata']['name']} outlives its Observatory" for pod in pods]
     status = stored.get("status") or {}
-    if acts.deleted:  # it is being deleted: something of the history holds it
-        open_ = status.get("run") and "completionTime" not in status
-        return ["I5: the run was cancelled, and has not ended"] if open_ else []
+    if (acts.deleted and ("completionTime" in status or not status.get("run"))) or validate(stored):
+        return []  # something holds it while it is being deleted, or it can't run any more
     if "completionTime" not in status:
         return [f"I5: the run has not ended: {status.get('message')}"]
     tasks = stored["spec"]["tasks"]

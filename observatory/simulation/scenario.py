@@ -14,6 +14,7 @@ from typing import Any, Self
 import orjson
 
 from observatory.api.types import JsonObject
+from observatory.core.validation import validate
 
 ACTIONS: Mapping[str, str] = {
     "crash": "the operator is killed; it is started again after `seconds`",
@@ -44,6 +45,11 @@ ACTIONS: Mapping[str, str] = {
 """What can go wrong, and what the fields of a fault mean then."""
 
 
+CUTS = ("end", "reset", "expired", "gone", "empty")
+"""How a watch ends: by itself, with the connection, with 410 in it, with 410 to the next one, or
+over and over at once without a word."""
+
+
 class ScenarioError(ValueError):
     """A file that is no scenario; one line that names the field and the remedy."""
 
@@ -69,15 +75,20 @@ class Fault:
 
     def to_wire(self) -> JsonObject:
         """The fault as JSON, without what is not said."""
-        fields = ("do", "who", "at", "write", "when", "seconds", "what", "value")
-        wire = {name: getattr(self, name) for name in fields}
+        wire: JsonObject = {"do": self.do}
+        if self.who:
+            wire["who"] = self.who
         if self.write is None:
-            del wire["when"]
-        return {
-            name: value
-            for name, value in wire.items()
-            if value not in (None, "", 0.0) or name == "at"
-        }
+            wire["at"] = self.at
+        else:
+            wire |= {"write": self.write, "when": self.when}
+        if self.seconds:
+            wire["seconds"] = self.seconds
+        if self.what:
+            wire["what"] = self.what
+        if self.value is not None:
+            wire["value"] = self.value
+        return wire
 
     @classmethod
     def from_wire(cls, wire: object, path: str) -> Self:
@@ -100,6 +111,11 @@ class Fault:
             raise ScenarioError(f"{path}: give either `at`, in seconds, or `write`, a number")
         if fault.when not in ("before", "after"):
             raise ScenarioError(f"{path}.when: Unsupported value: {fault.when!r}: before or after")
+        if fault.who not in ("", "a", "b"):
+            raise ScenarioError(f"{path}.who: Unsupported value: {fault.who!r}: a or b")
+        wanted = _wrong_value(fault.do, fault.value)
+        if wanted:
+            raise ScenarioError(f"{path}.value: Invalid value: {do} needs {wanted}")
         return fault
 
 
@@ -156,6 +172,8 @@ class Scenario:
         spec = wire.get("spec")
         if not isinstance(spec, dict):
             raise ScenarioError("spec: Required value: the spec of an Observatory")
+        if errors := validate({"metadata": {"name": "night"}, "spec": spec}):
+            raise ScenarioError(f"{errors[0]}")
         operators = _typed(wire, "", "operators", int, 1)
         if operators not in (1, 2):
             raise ScenarioError(f"operators: Unsupported value: {operators}: 1 or 2")
@@ -173,6 +191,21 @@ class Scenario:
             seed=_typed(wire, "", "seed", int, 0),
             about=_typed(wire, "", "about", str, ""),
         )
+
+
+def _wrong_value(do: str, value: Any) -> str:  # noqa: ANN401 - JSON
+    """What the action needs as its value, if this is none; else nothing."""
+    number = value if type(value) is int else -1
+    wanted = {
+        "refuse": (number in _STATUSES, "an HTTP status from 400 to 599"),
+        "rewind": (number > 0, "a number of versions, at least 1"),
+        "quota": (number >= 0 or value is None, "a number of Pods, or null"),
+        "cut": (value in CUTS, f"one of {', '.join(CUTS)}"),
+        "deny": (type(value) is bool, "true or false"),
+        "edit": (isinstance(value, dict), "an object: what to merge into the spec"),
+    }
+    right, what = wanted.get(do, (True, ""))
+    return "" if right else what
 
 
 def _ending(wire: object, path: str) -> Ending:
@@ -212,4 +245,5 @@ def _number(fields: JsonObject, path: str, name: str, default: float | None) -> 
 
 
 _LONGEST = 86_400
+_STATUSES = range(400, 600)
 _WORDS = {str: "text", int: "a whole number", bool: "true or false"}

@@ -120,7 +120,7 @@ def _duration(seconds: float) -> str:
 
 def _say(*lines: str) -> None:
     for line in lines:
-        print(line, flush=True)  # noqa: T201 -- it is a program that talks to people
+        print(line, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

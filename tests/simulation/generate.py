@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from observatory.api.types import JsonObject
-from observatory.simulation.scenario import Ending, Fault, Scenario
+from observatory.simulation.scenario import CUTS, Ending, Fault, Scenario
 
 SMALL, LARGE = 2, 6
 """Tasks: two thirds of the workflows are small."""
@@ -16,7 +16,6 @@ WRITES = 8
 SECONDS = 12.0
 """Or the first so many seconds."""
 LOSSES = ("lose", "delay")
-CUTS = ("end", "reset", "expired", "gone", "empty")
 STATUSES = (429, 500, 502, 503, 504, 401, 403, 409)
 RESOURCES = ("pods", "observatories")
 
