@@ -25,7 +25,7 @@ from tests.simulation.systematic import scenarios
 FOLDER = Path("build") / "histories"
 """Where histories are saved that broke a promise."""
 DEFAULT_HISTORIES = 12_000
-_SLICE = 200
+_SLICE = 50
 _SHOWN = 10
 
 Found = tuple[Scenario, list[str]]
@@ -40,7 +40,9 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="J",
                         help="processes (default: one a core)")  # fmt: skip
     parser.add_argument("--random-only", action="store_true", help="leave out the systematic ones")
+    parser.add_argument("--fail-fast", action="store_true", help="end soon after a bad one")
     options = parser.parse_args()
+    configure(Level.ERROR)  # bad ones are played again here, to be shortened
     begun = time.monotonic()
     systematic: Iterable[Scenario] = () if options.random_only else scenarios()
     seeds = range(options.seed, options.seed + options.histories)
@@ -50,6 +52,8 @@ def main() -> int:
         for count, reached, seconds, bad in pool.imap_unordered(_play, work):
             played, faults, spent = played + count, faults + reached, spent + seconds
             found += bad
+            if found and options.fail_fast:
+                break
             if sys.stderr.isatty():
                 print(f"\r{played} histories, {len(found)} bad", end="", file=sys.stderr)
     if sys.stderr.isatty():

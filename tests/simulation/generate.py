@@ -67,6 +67,8 @@ def _fault(rng: random.Random, who: list[str], names: list[str]) -> Fault:
     make = rng.choices([_process, _request, _watch, _person], weights=[4, 3, 3, 4])[0]
     fault = make(rng, names)
     fault = replace(fault, who=rng.choice(who))
+    if fault.do == "squat":
+        return replace(fault, at=round(rng.uniform(0, SECONDS / 4), 3))
     if fault.do in LOSSES or rng.random() < 0.6:
         when = rng.choice(["before", "after"])
         return replace(fault, write=rng.randint(1, WRITES * (1 + len(names))), when=when)
@@ -112,6 +114,6 @@ def _person(rng: random.Random, names: list[str]) -> Fault:
         lambda: Fault(rng.choice(["delete", "recreate"]), what=rng.choice(["", "held"])),
         lambda: Fault("quota", value=rng.choice([0, 1, None])),
         lambda: Fault("deny", value=rng.random() < 0.7),
-        lambda: Fault("squat", what=rng.choice(names)),
+        lambda: Fault("squat", what=names[-1]),  # which is the most likely to have to wait
     ]
-    return rng.choices(acts, weights=[6, 1, 1, 3, 2, 3, 1, 1, 1])[0]()
+    return rng.choices(acts, weights=[6, 1, 1, 3, 2, 3, 1, 1, 2])[0]()
