@@ -100,8 +100,9 @@ def _by(result: Result, mode: Mode) -> list[str]:
             cases = Counter(test.partition("[")[0] for test in result.by)
             return [f"{test} ({count})" if count > 1 else test for test, count in cases.items()]
         case Verdict.KILLED:
-            tests = [killer for killer in result.by if "::" in killer]
-            return [*tests[:1], *(killer for killer in result.by if "::" not in killer)]
+            commands = [killer for killer in result.by if killer.startswith("python ")]
+            tests = [killer for killer in result.by if killer not in commands]
+            return [*tests[:1], *commands]
         case _:
             return list(result.by)
 

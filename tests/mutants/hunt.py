@@ -7,7 +7,7 @@ import os
 import shlex
 import shutil
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,8 +17,8 @@ from tempfile import TemporaryDirectory
 from tests.mutants.killers import (
     ALL_TESTS,
     KillerError,
+    complaint,
     failing_tests,
-    notices,
     side_by_side,
 )
 from tests.mutants.mutant import Mutant, PatchError
@@ -86,7 +86,7 @@ class Hunt:
         """
         tests = tuple(dict.fromkeys(test for mutant in mutants for test in mutant.tests))
         commands = tuple(dict.fromkeys(each for mutant in mutants for each in mutant.commands))
-        return await self._noticed(self._pristine, tests, commands)
+        return tuple(await self._noticed(self._pristine, tests, commands))
 
     async def hunt(self, mutant: Mutant) -> Result:
         """Find out whether the killers notice the mutant. Each of those named has to."""
@@ -106,26 +106,31 @@ class Hunt:
                 shutil.rmtree(tree, ignore_errors=True)
             return Result(mutant, verdict, by, time.perf_counter() - begun)
 
-    def _judge(self, mutant: Mutant, noticed: tuple[str, ...]) -> tuple[Verdict, tuple[str, ...]]:
-        if self._mode is Mode.ALL:
-            return (Verdict.KILLED, noticed) if noticed else (Verdict.SURVIVED, ("all tests",))
-        named = mutant.tests if self._mode is Mode.QUICK else mutant.killers
-        blind = tuple(killer for killer in named if not _among(killer, noticed))
-        return (Verdict.SURVIVED, blind) if blind else (Verdict.KILLED, noticed)
+    def _judge(self, mutant: Mutant, noticed: dict[str, str]) -> tuple[Verdict, tuple[str, ...]]:
+        named = {
+            Mode.NAMED: mutant.killers,
+            Mode.QUICK: mutant.tests,
+            Mode.ALL: () if noticed else ("any test",),
+        }[self._mode]
+        if blind := tuple(killer for killer in named if not _among(killer, noticed)):
+            return Verdict.SURVIVED, blind
+        return Verdict.KILLED, tuple(f"{killer}{said}" for killer, said in noticed.items())
 
     async def _noticed(
         self, tree: Path, tests: Sequence[str], commands: Sequence[Sequence[str]]
-    ) -> tuple[str, ...]:
+    ) -> dict[str, str]:
+        """The killers that noticed something, and what a command said of it."""
         if self._mode is Mode.ALL:
             selected = (*ALL_TESTS, *side_by_side(self._processes))
-            return tuple(await failing_tests(tree, selected, ALL_SECONDS))
+            return dict.fromkeys(await failing_tests(tree, selected, ALL_SECONDS), "")
         failed = await failing_tests(tree, tests, KILLER_SECONDS) if tests else []
+        noticed = dict.fromkeys(failed, "")
         for command in commands if self._mode is Mode.NAMED else ():
-            if await notices(tree, command, KILLER_SECONDS):
-                failed.append(shlex.join(command))
-        return tuple(failed)
+            if (said := await complaint(tree, command, KILLER_SECONDS)) is not None:
+                noticed[shlex.join(command)] = f": {said}"
+        return noticed
 
 
-def _among(killer: str, noticed: Sequence[str]) -> bool:
+def _among(killer: str, noticed: Iterable[str]) -> bool:
     """Whether a killer noticed; a test with parameters does if any of its cases did."""
     return any(each == killer or each.startswith(f"{killer}[") for each in noticed)

@@ -37,22 +37,24 @@ async def failing_tests(tree: Path, tests: Sequence[str], seconds: float) -> lis
         options = ("-q", "-p", "no:cacheprovider", "--rootdir=.", "--hypothesis-seed=0")
         settings = ("-o", "addopts=", "-o", "junit_family=xunit1", f"--junitxml={report}")
         command = (sys.executable, "-m", "pytest", *options, *settings, *tests)
-        code, output = await _run(tree, command, seconds)
+        code, said, errors = await _run(tree, command, seconds)
         if code not in (0, _FAILED):
-            raise KillerError(f"pytest ended with {code}: {_last_lines(output)}")
+            raise KillerError(f"pytest ended with {code}: {_last_lines(said + errors)}")
         return _failures(report)
 
 
-async def notices(tree: Path, command: Sequence[str], seconds: float) -> bool:
-    """Whether a command that has to begin with `python` says that something is wrong.
+async def complaint(tree: Path, command: Sequence[str], seconds: float) -> str | None:
+    """The first thing that a command, which has to begin with `python`, says is wrong, if it does.
 
     Raises:
         KillerError: It did not run as it should, or came to no end within `seconds`.
     """
-    code, output = await _run(tree, (sys.executable, *command[1:]), seconds)
-    if code not in (0, _FAILED):
-        raise KillerError(f"{shlex.join(command)} ended with {code}: {_last_lines(output)}")
-    return code == _FAILED
+    code, said, errors = await _run(tree, (sys.executable, *command[1:]), seconds)
+    if code == _FAILED and said:
+        return said.partition("\n")[0]
+    if code:
+        raise KillerError(f"{shlex.join(command)} ended with {code}: {_last_lines(errors)}")
+    return None
 
 
 def side_by_side(processes: int) -> tuple[str, ...]:
@@ -63,26 +65,27 @@ def side_by_side(processes: int) -> tuple[str, ...]:
     return ("-n", str(processes), "-o", limit, "-o", "faulthandler_exit_on_timeout=true")
 
 
-async def _run(tree: Path, command: Sequence[str], seconds: float) -> tuple[int, str]:
+async def _run(tree: Path, command: Sequence[str], seconds: float) -> tuple[int, str, str]:
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=tree,
         env=environment(tree),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
+        stderr=asyncio.subprocess.PIPE,
         start_new_session=True,  # so that what it starts itself can be ended with it
     )
     try:
         async with asyncio.timeout(seconds):
-            output, _ = await process.communicate()
+            said, errors = await process.communicate()
     except TimeoutError:
         raise KillerError(f"{shlex.join(command)} did not end within {seconds:g} s") from None
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
-    return process.returncode or 0, output.decode(errors="replace")
+    code = process.returncode or 0
+    return code, said.decode(errors="replace"), errors.decode(errors="replace")
 
 
 def _failures(report: Path) -> list[str]:

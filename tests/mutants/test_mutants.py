@@ -32,8 +32,8 @@ def test_a_closed_door_has_to_be_locked():
 def test_a_closed_and_locked_door_is_safe():
     assert is_safe(SimpleNamespace(closed=True, locked=True))
 """
-COMMAND = "from door import *; from types import *; exit(is_safe({}))".format(
-    "SimpleNamespace(closed=True, locked=False)"
+COMMAND = "from door import *; from types import *; is_safe({}) and (print({}), exit(1))".format(
+    "SimpleNamespace(closed=True, locked=False)", '"open"'
 )
 UNLOCKED = "tests/test_door.py::test_a_closed_door_has_to_be_locked"
 LOCKED = "tests/test_door.py::test_a_closed_and_locked_door_is_safe"
@@ -144,7 +144,7 @@ def test_a_mutant_that_its_killers_notice_is_killed(hunted: Hunted) -> None:
     first, second = hunted.rows("01-killed")
     assert first.split()[1] == "killed"
     assert first.endswith(f" {UNLOCKED}")
-    assert second.strip() == f"python -c '{COMMAND}'"
+    assert second.strip() == f"python -c '{COMMAND}': open"
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_all_tests_find_what_no_killer_is_named_for(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    "killer", ["tests/test_door.py::test_that_is_not_there", "python -c 'exit(2)'"]
+    "killer", ["tests/test_door.py::test_that_is_not_there", "python -c 'exit(2)'", "python -c x"]
 )
 def test_a_killer_that_cannot_be_run_is_an_error(
     killer: str, project: Project, capsys: pytest.CaptureFixture[str]
