@@ -47,13 +47,13 @@ _NEVER = Instant(float("-inf"))
 class VirtualClock:
     """The clocks of a process; `skew` is how far its time of day is off, in seconds."""
 
-    def __init__(self, loop: VirtualLoop, skew: float = 0.0) -> None:
+    def __init__(self, loop: VirtualLoop, skew: Callable[[], float]) -> None:
         self._loop = loop
-        self.skew = skew
+        self._skew = skew
 
     def now(self) -> datetime:
         """See `Clock.now`."""
-        return EPOCH + timedelta(seconds=self._loop.time() + self.skew)
+        return EPOCH + timedelta(seconds=self._loop.time() + self._skew())
 
     def monotonic(self) -> Instant:
         """See `Clock.monotonic`."""
@@ -114,6 +114,8 @@ class Process:
         self._election = leader_election
         self._tell = tell
         self._lives = 0
+        self._skew = 0.0
+        self._again = SHORTEST_BREAK
         self._down = True
         self.start()
 
@@ -125,7 +127,7 @@ class Process:
         self._lives += 1
         identity = f"{self.name}-{self._lives}"
         self.wire = self._connect(identity)
-        clock = VirtualClock(self._loop)
+        clock = VirtualClock(self._loop, lambda: self._skew)
         self._operator = Operator(
             (),
             workers=WORKERS,
@@ -154,6 +156,8 @@ class Process:
                 self.crash(max(fault.seconds, SHORTEST_BREAK))
             case "stop":
                 self.stop(max(fault.seconds, SHORTEST_BREAK))
+            case "skew":
+                self._skew = float(fault.value)
             case _:
                 self.wire.suffer(fault)
 
@@ -176,8 +180,6 @@ class Process:
         """End it for good, with the history."""
         if not self._down:
             self._end()
-
-    _again = 1.0
 
     def _end(self) -> None:
         self._down = True

@@ -20,6 +20,7 @@ ACTIONS: Mapping[str, str] = {
     "crash": "the operator is killed; it is started again after `seconds`",
     "stop": "the operator gets SIGTERM; it is started again after `seconds`",
     "pause": "the operator stands still for `seconds`; what is under way arrives meanwhile",
+    "skew": "the operator's time of day is off by `value` seconds from now on",
     "lose": "the request is lost (before), or its answer (after)",
     "delay": "the request (before) or its answer (after) takes `seconds` longer",
     "refuse": "requests are answered with the HTTP status `value` for `seconds`",
@@ -198,6 +199,7 @@ def _wrong_value(do: str, value: Any) -> str:  # noqa: ANN401 - JSON
     number = value if type(value) is int else -1
     wanted = {
         "refuse": (number in _STATUSES, "an HTTP status from 400 to 599"),
+        "skew": (type(value) in (int, float), "seconds, which may be negative"),
         "rewind": (number > 0, "a number of versions, at least 1"),
         "quota": (number >= 0 or value is None, "a number of Pods, or null"),
         "cut": (value in CUTS, f"one of {', '.join(CUTS)}"),

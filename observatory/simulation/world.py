@@ -141,8 +141,15 @@ class _World:
         return self._written_at == now
 
     def _ended(self) -> bool:
-        stored = self._server.storage.objects.get((OBSERVATORIES, KEY))
-        return stored is None or "completionTime" in (stored.get("status") or {})
+        """Whether the run has ended, and holds none of its Pods any more."""
+        objects = self._server.storage.objects
+        stored = objects.get((OBSERVATORIES, KEY))
+        if stored is not None and "completionTime" not in (stored.get("status") or {}):
+            return False
+        pods = (pod for (resource, _), pod in objects.items() if resource == PODS)
+        return not any(
+            pod["metadata"].get("finalizers") or pod["spec"].get("schedulingGates") for pod in pods
+        )
 
     def _verdict(self, hot: list[str]) -> Outcome:
         storage = self._server.storage

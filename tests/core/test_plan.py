@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from observatory.api.status import Phase, Status, TaskPhase
-from observatory.core.model import Desired, Pod, PodWait, Program
+from observatory.core.model import Desired, Plan, Pod, PodRef, PodWait, Program
 from observatory.core.plan import begins
 from tests.core.builders import (
     CHAIN,
@@ -212,3 +212,19 @@ def test_a_wait_that_is_young_brings_the_key_back_when_it_is_worth_telling() -> 
 
     assert made.requeue_at == later(10)
     assert made.draft.tasks[0].reason is None
+
+
+def test_a_gated_pod_of_a_run_that_does_not_begin_is_discarded_after_a_minute() -> None:
+    kept = PodWait("SchedulingGated", None, NOW, hard=False)
+    following = ended(CHAIN).run + 1
+    pod = replace(pod_of(EDITED, "a", run=following, uid="new", gated=True), wait=kept)
+
+    def idle(second: float, *pods: Pod, desired: Desired = CHAIN) -> Plan:
+        return planned(desired, ended(CHAIN), *pods, now=later(second))
+
+    assert idle(59, pod).discard == ()
+    assert idle(59, pod).requeue_at == later(60)
+    assert idle(60, pod) == replace(idle(60), discard=(PodRef(pod.key.name, pod.uid),))
+    assert idle(60, pod, desired=EDITED).discard == ()  # the run begins with it
+    for other in ({"gated": False}, {"deleting": True}, {"identity": None}):
+        assert idle(60, replace(pod, **other)).discard == ()

@@ -25,7 +25,9 @@ from tests.simulation.systematic import scenarios
 FOLDER = Path("build") / "histories"
 """Where histories are saved that broke a promise."""
 DEFAULT_HISTORIES = 12_000
-_SLICE = 50
+_SLICE, _FEW = 200, 20
+_SLICES_A_LIFE = 20
+"""Slices that a process plays; then another one takes over, with an empty memory."""
 _SHOWN = 10
 
 Found = tuple[Scenario, list[str]]
@@ -42,22 +44,22 @@ def main() -> int:
     parser.add_argument("--random-only", action="store_true", help="leave out the systematic ones")
     parser.add_argument("--fail-fast", action="store_true", help="end soon after a bad one")
     options = parser.parse_args()
-    configure(Level.ERROR)  # bad ones are played again here, to be shortened
     begun = time.monotonic()
-    systematic: Iterable[Scenario] = () if options.random_only else scenarios()
     seeds = range(options.seed, options.seed + options.histories)
-    work = [*_slices(systematic), *_slices(map(scenario, seeds))]
+    size = _FEW if options.fail_fast else _SLICE
+    work = [("random", part) for part in _slices(seeds, size)]
+    if not options.random_only:
+        every = range(sum(1 for _ in scenarios()))
+        work += [("systematic", part) for part in _slices(every, size)]
     played, faults, spent, found = 0, 0, 0.0, []
-    with multiprocessing.Pool(options.jobs) as pool:
+    with multiprocessing.Pool(options.jobs, maxtasksperchild=_SLICES_A_LIFE) as pool:
         for count, reached, seconds, bad in pool.imap_unordered(_play, work):
             played, faults, spent = played + count, faults + reached, spent + seconds
             found += bad
             if found and options.fail_fast:
                 break
-            if sys.stderr.isatty():
-                print(f"\r{played} histories, {len(found)} bad", end="", file=sys.stderr)
-    if sys.stderr.isatty():
-        print(file=sys.stderr)
+            _progress(f"\r{played} histories, {len(found)} bad")
+    _progress("\n")
     for number, (bad_one, violations) in enumerate(found[:_SHOWN]):
         _report(number, bad_one, violations)
     print(
@@ -67,25 +69,37 @@ def main() -> int:
     return int(bool(found))
 
 
-def _slices(scenarios_: Iterable[Scenario]) -> Iterator[list[Scenario]]:
-    rest = iter(scenarios_)
-    while part := list(islice(rest, _SLICE)):
-        yield part
+def _progress(text: str) -> None:
+    if sys.stderr.isatty():
+        print(text, end="", file=sys.stderr, flush=True)
 
 
-def _play(part: list[Scenario]) -> tuple[int, int, float, list[Found]]:
+def _slices(numbers: range, size: int) -> Iterator[range]:
+    for start in range(0, len(numbers), size):
+        yield numbers[start : start + size]
+
+
+def _scenarios(kind: str, numbers: range) -> Iterable[Scenario]:
+    """Made where they are played: a million of them would not fit into one process."""
+    if kind == "random":
+        return map(scenario, numbers)
+    return islice(scenarios(), numbers.start, numbers.stop)
+
+
+def _play(work: tuple[str, range]) -> tuple[int, int, float, list[Found]]:
     configure(Level.ERROR)
     begun, reached, bad = time.process_time(), 0, []
-    for each in part:
+    for each in _scenarios(*work):
         outcome = play(each)
         reached += outcome.reached
         if outcome.violations:
             bad.append((each, outcome.violations))
-    return len(part), reached, time.process_time() - begun, bad
+    return len(work[1]), reached, time.process_time() - begun, bad
 
 
 def _report(number: int, found: Scenario, violations: list[str]) -> None:
     kind = violations[0].split(" ")[0].rstrip(":")
+    configure(Level.ERROR)
     shorter = shortened(found, lambda each: any(kind in text for text in play(each).violations))
     FOLDER.mkdir(parents=True, exist_ok=True)
     file = FOLDER / f"{kind}-{number}.json"

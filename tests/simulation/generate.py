@@ -76,7 +76,11 @@ def _fault(rng: random.Random, who: list[str], names: list[str]) -> Fault:
 
 
 def _process(rng: random.Random, _: list[str]) -> Fault:
-    do = rng.choice(["crash", "crash", "crash", "pause", "pause", "stop", "stall", "partition"])
+    do = rng.choice(
+        ["crash", "crash", "crash", "pause", "pause", "stop", "stall", "partition", "skew"]
+    )
+    if do == "skew":
+        return Fault(do, value=rng.choice([-86_400, -300, 300, 86_400]))
     what = rng.choice(["leases", "others", "all"]) if do == "partition" else ""
     return Fault(do, what=what, seconds=rng.choice([0.1, 1.0, 4.0, 9.0, 30.0]))
 

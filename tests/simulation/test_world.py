@@ -60,6 +60,7 @@ def test_telling_changes_nothing() -> None:
 WHAT_THEY_DO = [
     (Fault("crash", "a", write=3, when="before", seconds=2), "a: is killed"),
     (Fault("stop", "a", at=0.5, seconds=1), "a: is told to stop"),
+    (Fault("skew", "a", at=0.1, value=-86_400), "status: Succeeded 2/2"),
     (Fault("refuse", "a", at=0.0, seconds=5, value=503), "fault: refuse a 503 for 5 s"),
     (Fault("strip-pod", at=0.5, what="a"), "task a Running -> Failed: PodLost"),
     (Fault("evict-pod", at=0.5, what="a"), "task a Running -> Failed: Evicted"),
