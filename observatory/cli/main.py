@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from observatory import __version__
+from observatory.api.text import one_line
 
 COMMANDS = {
     "run": "run the operator",
@@ -43,7 +44,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and where the help is; exit 2."""
-        self.exit(2, f"error: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"error: {one_line(message)} (see {self.prog} --help)\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -88,7 +88,8 @@ def _abandon(desired: Desired, observed: Observed, now: datetime) -> Plan:
     """The revision is gone that the run is pinned to: let what runs end, and start nothing."""
     rows = list(observed.status.tasks)
     seen = see_pods(rows, observed.pods, now)
-    message = f'ControllerRevision "{observed.status.revision}" is gone, which the run is pinned to'
+    revision = observed.status.revision
+    message = f'ControllerRevision "{revision}", which the run is pinned to, is gone or unreadable'
     for index, task in enumerate(rows):
         if task.phase is TaskPhase.PENDING:
             rows[index] = row.failed(task, "RevisionLost", message, now)

@@ -9,6 +9,7 @@ import pytest
 from observatory.cli.main import main
 from observatory.simulation.scenario import Fault, Scenario
 
+pytestmark = pytest.mark.usefixtures("log_as_before")
 SPEC = {"tasks": [{"name": "a", "image": "busybox:1.36"}]}
 
 

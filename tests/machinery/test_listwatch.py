@@ -385,6 +385,13 @@ def test_a_watch_that_could_not_be_opened_for_now_is_tried_again_and_nothing_lis
     assert again.params["resourceVersion"] == "5"
 
 
+def test_no_event_stops_the_watch_for_longer_than_five_minutes() -> None:
+    machine = watching()
+    machine.receive(error(Failed(429, "TooManyRequests", retry_after=1e12)), at(3))
+
+    assert machine.next_request(at(3)) == Wait(at(303))
+
+
 def test_a_busy_server_in_the_stream_means_a_pause_and_the_same_version() -> None:
     machine = watching()
 

@@ -60,7 +60,7 @@ def test_a_pod_deleted_by_hand_ends_its_attempt_and_is_not_made_again(state: str
         assert row["phase"] == "Succeeded"
     else:
         assert row["phase"] == "Failed"
-        assert row["reason"] == ("Error" if state == "running" else "PodDeleted")
+        assert row["reason"] == "PodDeleted"
     assert sum(world.kubelet.starts.values()) <= 1
     assert world.writes().count("create pods") == 1
     assert_at_rest(world)

@@ -8,5 +8,5 @@ from observatory.telemetry.log import Level, configure
 
 
 @pytest.fixture(autouse=True)
-def quiet() -> None:
+def quiet(log_as_before: None) -> None:
     configure(Level.ERROR)
