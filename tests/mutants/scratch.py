@@ -37,7 +37,8 @@ def apply(mutant: Mutant, tree: Path) -> None:
         PatchError: The code has changed since the patch was written.
     """
     done = subprocess.run(
-        ["git", "apply", "--verbose", str(mutant.path)],
+        # One line of context has to be the same still: what is next to a bug changes often.
+        ["git", "apply", "-C1", str(mutant.path)],
         cwd=tree,
         env=environment(tree),
         capture_output=True,
