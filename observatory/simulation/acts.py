@@ -6,16 +6,28 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from observatory.api.names import API_VERSION, KIND, LABEL_TASK, OBSERVATORIES, PODS, Key, Resource
+from observatory.api.names import (
+    API_VERSION,
+    KIND,
+    LABEL_TASK,
+    OBSERVATORIES,
+    PODS,
+    TASK_CONTAINER,
+    Key,
+    Resource,
+    pod_name,
+    revision_hash,
+)
 from observatory.api.types import JsonObject
 from observatory.kube.api import PatchKind
-from observatory.kube.errors import ApiError, Forbidden, Invalid
+from observatory.kube.errors import ApiError, Forbidden, Invalid, NotFound
 from observatory.simulation.apiserver import ApiServer
 from observatory.simulation.scenario import Fault
 
 NAMESPACE = "default"
 NAME = "night"
 KEY = Key(NAMESPACE, NAME)
+_HOLDS = "example.com/holds"
 
 
 class Acts:
@@ -26,6 +38,7 @@ class Acts:
         self._spec = spec
         self._quota: int | None = None
         self._denies = False
+        self._squatters: list[Key] = []
         self.touched: set[str] = set()
         """The tasks whose Pods were tampered with."""
         self.excused: set[str] = set()
@@ -40,6 +53,7 @@ class Acts:
             "strip-pod": self._on_pod(self._strip),
             "evict-pod": self._on_pod(self._evict),
             "flip-pod": self._on_pod(self._flip),
+            "squat": self._squat,
             "edit": lambda fault: self.edit(fault.value),
             "touch": self._touch,
             "delete": self._delete_observatory,
@@ -69,8 +83,11 @@ class Acts:
 
     def heal(self) -> bool:
         """Take back what keeps a run from going on; whether there was something."""
-        hindered = self._quota is not None or self._denies
+        hindered = self._quota is not None or self._denies or bool(self._squatters)
         self._quota, self._denies = None, False
+        while self._squatters:
+            with suppress(NotFound):
+                self._server.delete_now(PODS, self._squatters.pop())
         stored = self._server.storage.get(OBSERVATORIES, KEY)
         if stored is not None and stored["spec"].get("suspend"):
             self.edit({"suspend": False})
@@ -87,7 +104,9 @@ class Acts:
     def _touch(self, fault: Fault) -> None:
         self._merge({"metadata": {"labels": {"touched": str(fault.value)}}})
 
-    def _delete_observatory(self, _: Fault) -> None:
+    def _delete_observatory(self, fault: Fault) -> None:
+        if fault.what == "held":
+            self._merge({"metadata": {"finalizers": [_HOLDS]}})
         self._server.delete_now(OBSERVATORIES, KEY)
         self.deleted = True
 
@@ -95,6 +114,24 @@ class Acts:
         if self._server.storage.get(OBSERVATORIES, KEY) is not None:
             self._delete_observatory(fault)
         self.create()
+
+    def _squat(self, fault: Fault) -> None:
+        stored = self._server.get_now(OBSERVATORIES, KEY)
+        status = stored.get("status") or {}
+        rows = {row["name"]: row for row in status.get("tasks") or ()}
+        if fault.what not in rows:
+            return  # its name is not decided before the run has begun
+        name = pod_name(
+            NAME,
+            uid=stored["metadata"]["uid"],
+            run=status["run"],
+            revision=revision_hash(status["revision"]),
+            task=fault.what,
+            attempt=rows[fault.what].get("attempt", 0) + 1,
+        )
+        spec = {"containers": [{"name": TASK_CONTAINER, "image": "squatter"}]}
+        self._server.create_now(PODS, NAMESPACE, {"metadata": {"name": name}, "spec": spec})
+        self._squatters.append(Key(NAMESPACE, name))
 
     def _set_quota(self, fault: Fault) -> None:
         self._quota = fault.value if isinstance(fault.value, int) else None

@@ -18,14 +18,14 @@ def wrong_end(
         return ["I5: the Observatory is gone, and nobody deleted it"]
     if stored is None:
         return [f"I8: Pod {pod['metadata']['name']} outlives its Observatory" for pod in pods]
-    if acts.deleted:
-        return []  # something holds it while it is being deleted
     wrong = _wrong_status(scenario, stored, acts)
     return [] if wrong and validate(stored) else wrong  # edited into something that can't run
 
 
 def _wrong_status(scenario: Scenario, stored: JsonObject, acts: Acts) -> list[str]:
     status = stored.get("status") or {}
+    if acts.deleted and ("completionTime" in status or not status.get("run")):
+        return []  # something holds it while it is being deleted
     if "completionTime" not in status:
         return [f"I5: the run has not ended: {status.get('message')}"]
     tasks = stored["spec"].get("tasks") or ()

@@ -68,6 +68,8 @@ class _World:
         self._requests = 0
         self._reached = 0
         self._healed = False
+        self._disturbed = bool(scenario.faults) or scenario.operators > 1
+        self._wasted: list[str] = []
         self._by_write: dict[tuple[str, int | None], list[Fault]] = {}
 
     def play(self) -> Outcome:
@@ -153,7 +155,8 @@ class _World:
         storage = self._server.storage
         pods = [pod for _, pod in storage.items(PODS, NAMESPACE)]
         self._invariants.see_rest(storage.version, pods)
-        found = hot + [str(violation) for violation in self._invariants.violations]
+        found = hot + self._wasted
+        found += [str(violation) for violation in self._invariants.violations]
         stored = storage.get(OBSERVATORIES, KEY)
         found += wrong_end(self._scenario, stored, pods, self._acts)
         for process in self._processes.values():
@@ -184,6 +187,9 @@ class _World:
 
     def served(self, wire: Wire, number: int, error: KubeError | None) -> None:
         """See `wire.Observer`."""
+        if error is not None and not self._disturbed:
+            # Whoever works on a cache that has its own last writes asks for nothing in vain.
+            self._wasted.append(f"I14: write {number}, with nothing amiss, was refused: {error}")
         if self._tell_all and error is not None:
             self._tell("server", f"refuses write {number} of {wire.name}: {error}")
         for fault in self._by_write.get((wire.name, number), ()):

@@ -155,7 +155,7 @@ def play(world: World, story: Callable[[], Coroutine[None, None, None]]) -> None
         running = asyncio.create_task(world.reflector.run())
         await settle()
         await story()
-        assert not running.done()
+        assert not running.done(), running.exception()
         running.cancel()
         await asyncio.wait([running])
         assert running.cancelled()

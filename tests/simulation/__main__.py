@@ -26,7 +26,7 @@ from tests.simulation.systematic import scenarios
 FOLDER = Path("build") / "histories"
 """Where histories are saved that broke a promise."""
 DEFAULT_HISTORIES = 12_000
-_SLICE = 200
+_SLICE, _FEW = 200, 20
 _GARBAGE = 100_000
 """Objects between two collections: a history is short, and all of it dies at its end."""
 _SLICES_A_LIFE = 20
@@ -45,18 +45,22 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="J",
                         help="processes (default: one a core)")  # fmt: skip
     parser.add_argument("--random-only", action="store_true", help="leave out the systematic ones")
+    parser.add_argument("--fail-fast", action="store_true", help="end soon after a bad one")
     options = parser.parse_args()
     begun = time.monotonic()
     seeds = range(options.seed, options.seed + options.histories)
-    work = [("random", part) for part in _slices(seeds)]
+    size = _FEW if options.fail_fast else _SLICE
+    work = [("random", part) for part in _slices(seeds, size)]
     if not options.random_only:
         every = range(sum(1 for _ in scenarios()))
-        work += [("systematic", part) for part in _slices(every)]
+        work += [("systematic", part) for part in _slices(every, size)]
     played, faults, spent, found = 0, 0, 0.0, []
     with multiprocessing.Pool(options.jobs, maxtasksperchild=_SLICES_A_LIFE) as pool:
         for count, reached, seconds, bad in pool.imap_unordered(_play, work):
             played, faults, spent = played + count, faults + reached, spent + seconds
             found += bad
+            if found and options.fail_fast:
+                break
             _progress(f"\r{played} histories, {len(found)} bad")
     _progress("\n")
     for number, (bad_one, violations) in enumerate(found[:_SHOWN]):
@@ -73,9 +77,9 @@ def _progress(text: str) -> None:
         print(text, end="", file=sys.stderr, flush=True)
 
 
-def _slices(numbers: range) -> Iterator[range]:
-    for start in range(0, len(numbers), _SLICE):
-        yield numbers[start : start + _SLICE]
+def _slices(numbers: range, size: int) -> Iterator[range]:
+    for start in range(0, len(numbers), size):
+        yield numbers[start : start + size]
 
 
 def _scenarios(kind: str, numbers: range) -> Iterable[Scenario]:

@@ -37,7 +37,7 @@ def scenario(seed: int) -> Scenario:
         about=f"random, seed {seed}",
     )
     who = ["a", "b"][:operators]
-    faults = tuple(_fault(rng, who, names) for _ in range(rng.choice([1, 1, 2, 2, 3, 5])))
+    faults = tuple(_fault(rng, who, names) for _ in range(rng.choice([0, 1, 1, 2, 2, 3, 5])))
     return replace(made, faults=faults)
 
 
@@ -67,6 +67,8 @@ def _fault(rng: random.Random, who: list[str], names: list[str]) -> Fault:
     make = rng.choices([_process, _request, _watch, _person], weights=[4, 3, 3, 4])[0]
     fault = make(rng, names)
     fault = replace(fault, who=rng.choice(who))
+    if fault.do == "squat":
+        return replace(fault, at=round(rng.uniform(0, SECONDS / 4), 3))
     if fault.do in LOSSES or rng.random() < 0.6:
         when = rng.choice(["before", "after"])
         return replace(fault, write=rng.randint(1, WRITES * (1 + len(names))), when=when)
@@ -113,8 +115,9 @@ def _person(rng: random.Random, names: list[str]) -> Fault:
         lambda: Fault("edit", value={"maxConcurrent": rng.randint(1, 3)}),
         lambda: Fault("edit", value={"tasks": tasks(names, rng, f"i:{rng.randint(1, 2)}")}),
         lambda: Fault("touch", value=rng.randint(0, 99)),
-        lambda: Fault(rng.choice(["delete", "recreate"])),
+        lambda: Fault(rng.choice(["delete", "recreate"]), what=rng.choice(["", "held"])),
         lambda: Fault("quota", value=rng.choice([0, 1, None])),
         lambda: Fault("deny", value=rng.random() < 0.7),
+        lambda: Fault("squat", what=names[-1]),  # which is the most likely to have to wait
     ]
-    return rng.choices(acts, weights=[6, 1, 1, 3, 3, 1, 1, 1])[0]()
+    return rng.choices(acts, weights=[6, 1, 1, 3, 2, 3, 1, 1, 2])[0]()

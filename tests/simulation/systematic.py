@@ -17,12 +17,14 @@ def workflows() -> Iterator[Scenario]:
     slow = {"a": Ending(seconds=5.0)}
     edited = (Fault("edit", at=0.5, value={"tasks": [_task("z", image="i:2"), *chain]}),)
     removed = (Fault("delete", at=1.5),)
+    cancelled = (Fault("delete", at=1.5, what="held"),)
     for about, made in (
         ("chain", Scenario({"tasks": chain})),
         ("diamond", Scenario({"tasks": diamond, "maxConcurrent": 2}, fails)),
         ("fan-out", Scenario({"tasks": fan, "maxConcurrent": 1})),
         ("edited in mid-run", Scenario({"tasks": chain}, slow, faults=edited)),
         ("deleted in mid-run", Scenario({"tasks": diamond}, slow, faults=removed)),
+        ("cancelled in mid-run", Scenario({"tasks": diamond}, slow, faults=cancelled)),
     ):
         for operators, election in ((1, False), (2, False), (2, True)):
             how = ("one operator", "two operators", "leader election")[operators - 1 + election]
@@ -48,11 +50,13 @@ def single_faults() -> Iterator[Fault]:
 
 
 def scenarios() -> Iterator[Scenario]:
-    """Every fault at every write of every workflow."""
+    """Every workflow undisturbed, and with every fault at every write."""
     for workflow in workflows():
+        yield workflow
         writes = 8 * len(workflow.spec["tasks"])
+        last = workflow.spec["tasks"][-1]["name"]
         for write in range(1, writes):
-            for fault in single_faults():
+            for fault in (*single_faults(), Fault("squat", what=last)):
                 met = replace(fault, who="a", write=write)
                 yield replace(
                     workflow,

@@ -137,6 +137,12 @@ def test_i1_an_attempt_is_released_in_one_pod_only(history: History) -> None:
     assert history.found() == ["I1"]
 
 
+def test_i1_what_is_recorded_for_an_attempt_is_its_own_pod(history: History) -> None:
+    history.pod("p", "c")
+    history.status(running("a", "p"))
+    assert history.found() == ["I1"]
+
+
 def test_i2_attempts_go_up_one_by_one(history: History) -> None:
     history.started()
     history.status(running("a", "q", attempt=3))
@@ -229,10 +235,10 @@ def test_i7_a_run_is_neither_cut_off_nor_reopened_nor_numbered_down(history: His
 @pytest.mark.parametrize("held", [{"gates": [{"name": f"{GROUP}/start"}]}, {"gates": []}])
 def test_i8_nothing_is_held_once_the_run_has_ended(history: History, held: JsonObject) -> None:
     history.started()
+    history.change("p", phase="Succeeded")
     history.status(ended("a"), completionTime="t")
-    history.change("p", phase="Succeeded", **held)
     finalizers: list[str] = [] if held["gates"] else [f"{GROUP}/tracking"]
-    history.change("p", finalizers=finalizers)
+    history.change("p", finalizers=finalizers, **held)
     history.checker.see_rest(history.version, [history.stored[PODS, "p"]])
     assert history.found() == ["I8"]
 
@@ -253,11 +259,23 @@ def test_i12_nothing_is_released_or_starts_after_its_run_has_ended(history: Hist
     history.pod("p")
     history.status(running("a", "p"))
     history.status(ended("a", phase="Failed"), completionTime="t")
+    history.checker.violations.clear()
     history.change("p", gates=[])
     assert history.found() == ["I12"]
     history.checker.violations.clear()
     history.change("p", phase="Running")
     assert history.found() == ["I12"]
+
+
+@pytest.mark.parametrize("over", [{"phase": "Succeeded"}, {"deleted": "t"}])
+def test_i12_a_run_ends_only_once_all_its_pods_have(over: JsonObject) -> None:
+    for how, found in (({}, ["I12"]), (over, [])):
+        history = History()
+        history.pod("p")
+        history.status(running("a", "p"))
+        history.change("p", **how)
+        history.status(ended("a", phase="Failed"), completionTime="t")
+        assert history.found() == found
 
 
 def test_what_is_being_deleted_may_be_released_since_nothing_binds_it(history: History) -> None:

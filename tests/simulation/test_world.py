@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from observatory.kube.errors import Conflict
 from observatory.simulation.scenario import Ending, Fault, Scenario
-from observatory.simulation.world import Outcome, play
+from observatory.simulation.wire import Wire
+from observatory.simulation.world import Outcome, _World, play
 from tests.simulation.generate import scenario
 from tests.simulation.systematic import workflows
 
@@ -65,6 +68,8 @@ WHAT_THEY_DO = [
     (Fault("delete-pod", at=0.5, what="a"), "task a Running -> Failed"),
     (Fault("edit", at=0.5, value={"tasks": [{"name": "z", "image": "i"}]}), "run 2 of revision"),
     (Fault("delete", at=0.5), "Observatory night is gone"),
+    (Fault("delete", at=0.5, what="held"), "task b Pending -> Skipped: Cancelled"),
+    (Fault("squat", at=0.5, what="b"), "(409 AlreadyExists)"),
     (Fault("recreate", at=0.5), "Observatory night created"),
     (Fault("touch", "a", write=3, when="before", value=1), "server: refuses write 3"),
     (Fault("quota", at=0.0, value=0), "exceeded quota"),
@@ -159,6 +164,8 @@ def test_what_does_not_end_as_it_must_is_found() -> None:
     assert wrong_end(CHAIN, {**stored, "status": {}}, [], acts)[0].startswith("I5")
     assert wrong_end(CHAIN, None, [], acts)[0].startswith("I5")
     acts.deleted = True
+    assert wrong_end(CHAIN, {**stored, "status": {"run": 1}}, [], acts)[0].startswith("I5")
+    assert wrong_end(CHAIN, {**stored, "status": {}}, [], acts) == []
     pod = {"metadata": {"name": "p"}}
     assert wrong_end(CHAIN, None, [pod], acts)[0].startswith("I8")
 
@@ -170,3 +177,12 @@ def test_a_found_history_is_shortened_to_what_matters() -> None:
     short = shortened(made, lambda each: any(fault.do == "delete" for fault in each.faults))
     assert [fault.do for fault in short.faults] == ["delete"]
     assert [task["name"] for task in short.spec["tasks"]] == ["a"]
+
+
+@pytest.mark.parametrize(("disturbed", "found"), [(False, ["I14"]), (True, [])])
+def test_a_write_that_is_refused_though_nothing_is_amiss_was_in_vain(
+    *, disturbed: bool, found: list[str]
+) -> None:
+    world = _World(with_faults(Fault("touch", at=0.5)) if disturbed else CHAIN, None)
+    world.served(cast("Wire", SimpleNamespace(name="a")), 0, Conflict(409, "Conflict", "stale"))
+    assert [text[:3] for text in world.play().violations] == found
