@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from functools import partial
 from operator import ne
 from pathlib import Path
@@ -25,43 +24,6 @@ SHAPE = {
     "g": ("e", "f"),
 }
 ONCE = Counter(dict.fromkeys(SHAPE, 1))
-
-
-@pytest.fixture
-def folder(cluster: Cluster, namespace: str, tmp_path: Path) -> Iterator[Path]:
-    if cluster.audit_log is None:
-        pytest.skip("the node of a foreign cluster cannot be looked into")
-    ledger.install(cluster, namespace, tmp_path)
-    probe = ledger.task("probe")
-    pod: JsonObject = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": "probe",
-            "namespace": namespace,
-            "labels": {"workflow.seventh-horizon.io/task": "probe"},
-        },
-        "spec": {
-            "restartPolicy": "Never",
-            "automountServiceAccountToken": False,
-            "containers": [
-                {"name": "task", "image": probe["image"], "command": ["true"]},
-            ],
-        },
-    }
-
-    def mutated(_: object) -> bool:
-        # A new policy takes a moment to reach the API server's admission.
-        volumes = cluster.kubectl(
-            "create", "-f", "-", "--dry-run=server", "-o", "jsonpath={.spec.volumes}",
-            stdin=str(pod).replace("'", '"').replace("False", "false"),
-        )  # fmt: skip
-        return "ledger" in volumes
-
-    eventually(lambda: None, mutated)
-    yield tmp_path
-    for kind in ("mutatingadmissionpolicy", "mutatingadmissionpolicybinding"):
-        cluster.kubectl("delete", kind, f"ledger-{namespace}", "--ignore-not-found")
 
 
 def workflow(namespace: str, name: str) -> JsonObject:
@@ -106,6 +68,7 @@ def test_kill_ten_times(cluster: Cluster, namespace: str, operator: Operator, fo
 
     assert status["phase"] == "Succeeded"
     assert ledger.starts(folder) == ONCE
+    assert not ledger.broken(ledger.lines(folder), SHAPE)
 
 
 def test_a_second_operator_while_the_first_is_paused(
@@ -123,6 +86,7 @@ def test_a_second_operator_while_the_first_is_paused(
     assert paused_at < len(SHAPE), "it was paused too late to prove anything"
     assert status["phase"] == "Succeeded"
     assert ledger.starts(folder) == ONCE
+    assert not ledger.broken(ledger.lines(folder), SHAPE)
 
 
 def progress(cluster: Cluster, namespace: str, name: str) -> int:

@@ -78,12 +78,13 @@ class Condition:
     def from_wire(cls, condition: JsonObject) -> Condition:
         """The condition of one item of `status.conditions`."""
         time = condition.get("lastTransitionTime")
+        generation = condition.get("observedGeneration")
         return cls(
             type=condition["type"],
             status=condition["status"],
             reason=condition["reason"],
             message=condition.get("message", ""),
-            observed_generation=condition.get("observedGeneration", 0),
+            observed_generation=0 if generation is None else generation,
             last_transition_time=None if time is None else parse_time(time),
         )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 GROUP = "workflow.seventh-horizon.io"
@@ -94,6 +95,7 @@ CUSTOM_RESOURCE_DEFINITIONS = Resource(
 )
 
 
+@lru_cache(maxsize=4096)
 def short_hash(*parts: str) -> str:
     """Eight characters that are safe in any name and differ when any part differs.
 

@@ -8,12 +8,17 @@ nothing that another writer puts there may break more than this one object: `fro
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from observatory.api.conditions import Condition
+from observatory.api.fielderrors import ErrorType
 from observatory.api.openapi import DNS_LABEL
+from observatory.api.statusschema import STATUS
+from observatory.api.structural import check
+from observatory.api.text import shorten
 from observatory.api.times import format_time, parse_time
 from observatory.api.types import JsonObject
 
@@ -47,6 +52,13 @@ class TaskPhase(StrEnum):
 
 
 _UNENDED = frozenset({TaskPhase.PENDING, TaskPhase.RUNNING})
+
+
+_TEXT: frozenset[type] = frozenset({str, type(None)})
+_NUMBER: frozenset[type] = frozenset({int, type(None)})
+_MOST = 2**31 - 1
+"""What the API server takes for a number of runs or attempts; there must be a next one."""
+_ERROR_LENGTH = 200
 
 
 class StatusError(ValueError):
@@ -233,10 +245,32 @@ class Status:
                 tasks=tuple(map(TaskStatus.from_wire, status.get("tasks") or ())),
                 conditions=tuple(map(Condition.from_wire, status.get("conditions") or ())),
             )
+            value._check_types()
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise StatusError(f"status: Invalid value: {error!r}") from error
+            raise StatusError(_told(status, error)) from error
         value._check()
         return value
+
+    def _check_types(self) -> None:
+        """Raise `TypeError` where a value is not of its type: it would break the plan instead.
+
+        A run of 4,000 tasks is read after each of its writes, so a row is looked at in one go.
+        """
+        texts: list[object] = [self.message, self.progress, self.revision, self.duration]
+        numbers: list[object] = [self.run, self.observed_generation]
+        if failure := self.failure:
+            texts += [failure.task, failure.reason, failure.message]
+            texts += [failure.pod_name, failure.node_name]
+            numbers += [failure.attempt, failure.exit_code, failure.signal]
+        for condition in self.conditions:
+            texts += [condition.type, condition.status, condition.reason, condition.message]
+            numbers += [condition.observed_generation]
+        _require(_TEXT, texts)
+        _require(_NUMBER, numbers)
+        for row in self.tasks:
+            name, pod, uid = row.name, row.pod_name, row.pod_uid
+            _require(_TEXT, (name, pod, uid, row.node_name, row.reason, row.message))
+            _require(_NUMBER, (row.attempt, row.exit_code, row.signal))
 
     def _check(self) -> None:
         """Refuse what the schema lets pass and nothing here could work with."""
@@ -247,6 +281,8 @@ class Status:
         if self.run > 0 and self.start_time is None:
             raise StatusError("status.startTime: Required value: a run has begun")
         for index, task in enumerate(self.tasks):
+            if not (task.name and _is_count(task.attempt)):
+                raise StatusError(f"status.tasks[{index}]: Invalid value: no task's attempt")
             if task.phase is TaskPhase.RUNNING and not task.pod_uid:
                 raise StatusError(f"status.tasks[{index}].podUID: Required value")
             if task.pod_name is not None and not _is_name(task.pod_name):
@@ -275,8 +311,20 @@ class Status:
         return status
 
 
+def _told(status: object, error: Exception) -> str:
+    """What is wrong, as far as the schema can say it; unknown fields are not."""
+    errors = check(status, STATUS, "status")
+    wrong = next((str(one) for one in errors if one.type is not ErrorType.FORBIDDEN), None)
+    return wrong or shorten(f"status: Invalid value: {error!a}", _ERROR_LENGTH)
+
+
+def _require(types: frozenset[type], values: Iterable[object]) -> None:
+    if not types.issuperset(map(type, values)):
+        raise TypeError("a value of another type")
+
+
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and value >= 0
+    return isinstance(value, int) and 0 <= value < _MOST
 
 
 def _is_name(value: object) -> bool:

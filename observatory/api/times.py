@@ -9,12 +9,15 @@ def parse_time(text: str) -> datetime:
     """The time of an RFC 3339 timestamp.
 
     Raises:
-        ValueError: It isn't one, or it has no zone.
+        ValueError: It isn't one, it has no zone, or in UTC it is beyond the calendar.
     """
     time = datetime.fromisoformat(text)
     if time.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone")
-    return time if time.tzinfo is UTC else time.astimezone(UTC)
+    try:
+        return time if time.tzinfo is UTC else time.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{text!r} is not between the years 1 and 9999 in UTC") from error
 
 
 def format_time(time: datetime) -> str:

@@ -16,10 +16,12 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from observatory import __version__
+from observatory.api.text import one_line
 
 COMMANDS = {
     "run": "run the operator",
     "validate": "say everything that is wrong with workflow files, without a cluster",
+    "replay": "play a history of faults again and tell what happens",
 }
 """The commands, each a module of this package, with the line about it in `--help`."""
 
@@ -42,7 +44,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and where the help is; exit 2."""
-        self.exit(2, f"error: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"error: {one_line(message)} (see {self.prog} --help)\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

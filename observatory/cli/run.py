@@ -10,6 +10,7 @@ from pathlib import Path
 from observatory.api.fielderrors import quote
 from observatory.api.names import LABEL_LENGTH
 from observatory.api.openapi import DNS_LABEL
+from observatory.api.text import one_line
 from observatory.machinery.lease import Durations
 from observatory.runtime.health import Endpoints
 from observatory.runtime.options import Options
@@ -166,7 +167,7 @@ def run(arguments: argparse.Namespace) -> int:
         problem = f"{flag}: {error}"
     except (ConfigError, ValueError) as error:
         problem = str(error)
-    print(f"error: {problem}", file=sys.stderr)
+    print(f"error: {one_line(problem)}", file=sys.stderr)
     return 2
 
 

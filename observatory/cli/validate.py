@@ -13,6 +13,7 @@ from typing import Any
 
 from observatory.api.fielderrors import FieldError, required
 from observatory.api.names import GROUP, KIND
+from observatory.api.text import one_line
 from observatory.api.types import JsonObject
 from observatory.cli.documents import Document, read_documents
 from observatory.cli.yamlvalues import DocumentError
@@ -227,25 +228,26 @@ def _text(value: object) -> str:
 
 
 def _print_report(report: Report, *, quiet: bool) -> None:
+    file = one_line(report.file)
     for verdict in report.verdicts:
         if verdict.errors is None:
             if not quiet:
-                print(_paint("2", f"{report.file}: {verdict}: skipped, it is not an {KIND}"))
+                print(_paint("2", f"{file}: {verdict}: skipped, it is not an {KIND}"))
         elif not verdict.errors:
             if not quiet:
                 tasks = f"{verdict.tasks} task{'' if verdict.tasks == 1 else 's'}"
-                print(f"{report.file}: {verdict}: {_paint('32', 'valid')} ({tasks})")
+                print(f"{file}: {verdict}: {_paint('32', 'valid')} ({tasks})")
         else:
             count = f"{len(verdict.errors)} error{'' if len(verdict.errors) == 1 else 's'}"
-            print(f"{report.file}: {verdict}: {_paint('1;31', count)}")
+            print(f"{file}: {verdict}: {_paint('1;31', count)}")
             for error, line in verdict.errors:
-                place = _paint("2", f"{report.file}:{line}: ") if line else ""
+                place = _paint("2", f"{file}:{line}: ") if line else ""
                 print(f"  {place}{_paint('1', error.path)}{str(error)[len(error.path) :]}")
     if not report.verdicts and not report.problem and not quiet:
-        print(f"{report.file}: empty, there is no object in it", file=sys.stderr)
+        print(f"{file}: empty, there is no object in it", file=sys.stderr)
     if report.problem:
-        place = f"{report.file}:{report.line}" if report.line else report.file
-        print(f"error: {place}: {report.problem}", file=sys.stderr)
+        place = f"{file}:{report.line}" if report.line else file
+        print(f"error: {place}: {one_line(report.problem)}", file=sys.stderr)
 
 
 def _paint(code: str, text: str) -> str:

@@ -39,5 +39,12 @@ def desire(observatory: JsonObject) -> Desired:
         suspend=bool(suspend) or not readable,
         max_concurrent=limit if readable else None,
         orphaning="orphan" in (metadata.get("finalizers") or ()),
-        size=len(orjson.dumps(spec)),
+        size=_size(spec),
     )
+
+
+def _size(spec: JsonObject) -> int:
+    try:
+        return len(orjson.dumps(spec))
+    except TypeError:  # nested deeper than it writes: no spec that could run is
+        return 0

@@ -182,6 +182,10 @@ class Plan:
         release: Recorded Pods whose gate is to be removed.
         finish: Pods whose finalizer is to be removed.
         delete: Pods to be deleted, by UID.
+        let_go: Pods in a name conflict that somebody deletes. Their finalizer is to be removed,
+            unless a status that is newer than the one planned from records them.
+        discard: Gated Pods of a run that does not begin after all. They are to be deleted, unless
+            the Observatory has changed since.
         events: What happened.
         requeue_at: When to plan again though nothing may have changed.
     """
@@ -193,6 +197,8 @@ class Plan:
     release: tuple[PodRef, ...] = ()
     finish: tuple[PodRef, ...] = ()
     delete: tuple[PodRef, ...] = ()
+    let_go: tuple[PodRef, ...] = ()
+    discard: tuple[PodRef, ...] = ()
     events: tuple[Event, ...] = ()
     requeue_at: datetime | None = None
 

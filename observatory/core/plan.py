@@ -13,15 +13,26 @@ The rules that make an attempt start at most once (docs/architecture.md, "How on
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from observatory.api.status import Phase, Status, TaskPhase, TaskStatus
 from observatory.api.times import whole_seconds
 from observatory.core import rows as row
 from observatory.core.model import Desired, Event, Observed, Plan
 from observatory.core.pods import ref
-from observatory.core.progress import Run, Seen, see_pods, skip_dependents, start_ready, tidy
+from observatory.core.progress import (
+    Run,
+    Seen,
+    early,
+    see_pods,
+    skip_dependents,
+    start_ready,
+    tidy,
+)
 from observatory.core.summary import DELETED, summarize
+
+FORSAKEN_AFTER = timedelta(seconds=60)
+"""How long the gated Pods are kept of a run that doesn't begin."""
 
 
 def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
@@ -34,7 +45,7 @@ def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
         return _continue(desired, observed, now)
     if begins(desired, observed.status):
         return _begin(desired, observed, now)
-    return _finished(desired, observed, observed.status, Seen(), now)
+    return _idle(desired, observed, now)
 
 
 def begins(desired: Desired, status: Status) -> bool:
@@ -77,7 +88,8 @@ def _abandon(desired: Desired, observed: Observed, now: datetime) -> Plan:
     """The revision is gone that the run is pinned to: let what runs end, and start nothing."""
     rows = list(observed.status.tasks)
     seen = see_pods(rows, observed.pods, now)
-    message = f'ControllerRevision "{observed.status.revision}" is gone, which the run is pinned to'
+    revision = observed.status.revision
+    message = f'ControllerRevision "{revision}", which the run is pinned to, is gone or unreadable'
     for index, task in enumerate(rows):
         if task.phase is TaskPhase.PENDING:
             rows[index] = row.failed(task, "RevisionLost", message, now)
@@ -106,17 +118,35 @@ def _cancel(desired: Desired, observed: Observed, now: datetime) -> Plan:
     return Plan(draft=status, finish=tuple(ref(pod) for pod in observed.pods if pod.tracked))
 
 
+def _idle(desired: Desired, observed: Observed, now: datetime) -> Plan:
+    """No run is on, and none begins: what was created for the next one is not needed.
+
+    The tasks were edited and edited back, say, before a status recorded the run. Another operator
+    may be ahead of this cache, and just be beginning that run: hence the time.
+    """
+    made = _finished(desired, observed, observed.status, Seen(), now)
+    kept_since = {ref(pod): pod.wait.since for pod in early(observed) if pod.wait}
+    due = {pod: since + FORSAKEN_AFTER for pod, since in kept_since.items()}
+    later = [time for time in due.values() if time > now]
+    return replace(
+        made,
+        discard=tuple(pod for pod, time in due.items() if time <= now),
+        requeue_at=min(later, default=None),
+    )
+
+
 def _finished(
     desired: Desired, observed: Observed, status: Status, seen: Seen, now: datetime
 ) -> Plan:
     """The plan around a status whose rows are up to date."""
     draft = summarize(status, desired, now)
-    finish, delete = tidy(draft, observed.pods)
+    left_over = tidy(draft, observed.pods)
     return Plan(
         draft=draft,
         verify=tuple(seen.verify),
         release=tuple(seen.release),
-        finish=finish,
-        delete=delete,
+        finish=left_over.finish,
+        delete=left_over.delete,
+        let_go=left_over.let_go,
         requeue_at=seen.tell_at,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from observatory.api.names import (
     API_VERSION,
     FINALIZER,
@@ -36,6 +38,12 @@ _HARD_WAITS = {
     "RunContainerError": "RunContainerError",
 }
 
+# Said of a container that the kubelet or containerd lost track of. They make up its exit code.
+_MADE_UP = frozenset({"ContainerStatusUnknown", "Unknown"})
+
+_NUMBERS = frozenset({int, type(None)})
+UNREADABLE = (KeyError, TypeError, ValueError, AttributeError)
+"""What `observe` raises of a Pod that no API server sends."""
 
 _SIGNALLED = 128
 _SIGNAL_CODES = range(_SIGNALLED + 1, _SIGNALLED + 64 + 1)
@@ -111,20 +119,20 @@ def observe(pod: JsonObject) -> Pod:
     """What the planner needs to know of a Pod.
 
     Raises:
-        KeyError, TypeError, ValueError: No API server sends such a Pod; the caller skips it.
+        One of `UNREADABLE`: No API server sends such a Pod; the caller skips it.
     """
     metadata, spec, status = pod["metadata"], pod["spec"], pod.get("status") or {}
     labels = metadata.get("labels") or {}
     owner = _controller(metadata)
     deleting = "deletionTimestamp" in metadata
     node = spec.get("nodeName")
-    outcome = _outcome(status)
+    outcome = _outcome(metadata, status)
     if outcome is None and deleting and not node:
         # The API server binds no Pod that is being deleted: it never ran and never will.
         outcome = Outcome(
             succeeded=False, reason="PodDeleted", message="The Pod was deleted before it started"
         )
-    return Pod(
+    seen = Pod(
         key=Key(metadata["namespace"], metadata["name"]),
         uid=metadata["uid"],
         version=int(metadata["resourceVersion"]),
@@ -138,6 +146,23 @@ def observe(pod: JsonObject) -> Pod:
         outcome=outcome,
         wait=None if outcome else _wait(pod),
     )
+    _check_types(seen)
+    return seen
+
+
+def _check_types(pod: Pod) -> None:
+    """Raise `TypeError` where a value is not of its type: it would break its owner's plan."""
+    texts: list[object] = [*pod.key, pod.uid, pod.owner]
+    maybe: list[object] = [pod.owner_uid, pod.node_name]
+    if outcome := pod.outcome:
+        maybe += [outcome.reason, outcome.message]
+        if not _NUMBERS.issuperset((type(outcome.exit_code), type(outcome.signal))):
+            raise TypeError("an exit code or a signal is not a number")
+    elif wait := pod.wait:
+        texts.append(wait.reason)
+        maybe.append(wait.message)
+    if not all(type(text) is str for text in texts + [item for item in maybe if item is not None]):
+        raise TypeError("a name, a UID, a reason or a message is not a text")
 
 
 def ref(pod: Pod) -> PodRef:
@@ -170,27 +195,56 @@ def _identity(name: str, labels: JsonObject, owner: JsonObject | None) -> Identi
     return identity if name == name_of(identity, owner["name"], owner["uid"]) else None
 
 
-def _outcome(status: JsonObject) -> Outcome | None:
+def _outcome(metadata: JsonObject, status: JsonObject) -> Outcome | None:
     phase = status.get("phase")
     if phase not in ("Succeeded", "Failed"):
         return None
     terminated = _container_state(status).get("terminated") or {}
-    code = terminated.get("exitCode")
+    code = None if terminated.get("reason") in _MADE_UP else terminated.get("exitCode")
     finished = terminated.get("finishedAt")
     finished_at = parse_time(finished) if finished else None
     if phase == "Succeeded" and code == 0:
         return Outcome(succeeded=True, exit_code=0, finished_at=finished_at)
-    reason = status.get("reason") or (terminated.get("reason") if code else None)
-    message = status.get("message") or terminated.get("message")
+    # The cause before its effect: the container of an evicted Pod ends by a signal, too.
+    disruption = _disruption(status)
+    reason = status.get("reason") or disruption.get("reason")
+    if not reason and _ended_by_deletion(metadata, terminated):
+        reason = "PodDeleted"
+    elif code and not reason:
+        reason = terminated.get("reason") or "Error"
+    words = (status, terminated, disruption) if code else (status, disruption, terminated)
+    message = next(filter(None, (each.get("message") for each in words)), None)
     return Outcome(
         succeeded=False,
         # A Pod that ended without a word of its container has not succeeded, whatever its phase.
-        reason=reason or ("Error" if code else "ContainerStatusUnknown"),
+        reason=reason or "ContainerStatusUnknown",
         message=_tail(message) if message else None,
         exit_code=code,
         signal=terminated.get("signal") or _signal(code),
         finished_at=finished_at,
     )
+
+
+def _disruption(status: JsonObject) -> JsonObject:
+    """The condition that says who ended the Pod for the cluster's reasons, not the task's."""
+    for condition in status.get("conditions") or ():
+        if (condition.get("type"), condition.get("status")) == ("DisruptionTarget", "True"):
+            found: JsonObject = condition
+            return found
+    return {}
+
+
+def _ended_by_deletion(metadata: JsonObject, terminated: JsonObject) -> bool:
+    """Whether the container ended since somebody deleted its Pod, as far as times can tell."""
+    deadline = metadata.get("deletionTimestamp")
+    if deadline is None or terminated.get("reason") not in (None, "Error", *_MADE_UP):
+        return False
+    finished = terminated.get("finishedAt")
+    if finished is None:
+        return True
+    # As numbers: whoever deletes chooses the grace, and no datetime holds all of them.
+    grace = metadata.get("deletionGracePeriodSeconds") or 0
+    return parse_time(finished).timestamp() >= parse_time(deadline).timestamp() - grace
 
 
 def _signal(code: int | None) -> int | None:
@@ -218,7 +272,7 @@ def _wait(pod: JsonObject) -> PodWait | None:
         message = waiting.get("message")
         return PodWait(hard or reason, _shortened(message), created, bool(hard))
     if status.get("phase") != "Pending":
-        return None
+        return _silent_node(spec, status, created)
     for condition in status.get("conditions") or ():
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             reason = condition.get("reason") or "Unschedulable"
@@ -229,6 +283,21 @@ def _wait(pod: JsonObject) -> PodWait | None:
             return PodWait(reason, _shortened(condition.get("message")), since, hard=False)
     reason = "ContainerCreating" if spec.get("nodeName") else "Scheduling"
     return PodWait(reason, None, created, hard=False)
+
+
+def _silent_node(spec: JsonObject, status: JsonObject, created: datetime) -> PodWait | None:
+    """The wait for a node that isn't heard of: the container may run, and nobody can tell.
+
+    The kubelet says that a Pod isn't Ready where a container isn't, or gives a reason. Without
+    either it is Kubernetes that said so, because the kubelet is silent.
+    """
+    conditions = {each.get("type"): each for each in status.get("conditions") or ()}
+    ready, containers = conditions.get("Ready", {}), conditions.get("ContainersReady", {})
+    if (ready.get("status"), containers.get("status")) != ("False", "True") or "reason" in ready:
+        return None
+    text = ready.get("lastTransitionTime")
+    message = f'Nothing is heard of node "{spec.get("nodeName")}"'
+    return PodWait("NodeNotReady", message, parse_time(text) if text else created, hard=False)
 
 
 def _shortened(message: str | None) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -14,6 +14,7 @@ from observatory.core.model import (
     NAMESPACE_WIDE,
     Desired,
     Identity,
+    Observed,
     Pod,
     PodRef,
     Program,
@@ -111,9 +112,9 @@ def start_ready(run: Run, rows: list[TaskStatus], now: datetime) -> tuple[Start,
         if run.desired.suspend:
             rows[index] = row.waiting(rows[index], "Suspended", None, now)
         elif len(starts) >= slots:
-            rows[index] = row.waiting(rows[index], "MaxConcurrent", None, now)
+            rows[index] = _passed_over(rows[index], "MaxConcurrent", now)
         elif len(starts) >= room:
-            rows[index] = row.waiting(rows[index], STATUS_FULL, None, now)
+            rows[index] = _passed_over(rows[index], STATUS_FULL, now)
         else:
             if rows[index].reason in _NO_REFUSAL:
                 rows[index] = row.waiting(rows[index], START_PENDING, None, now)
@@ -121,6 +122,15 @@ def start_ready(run: Run, rows: list[TaskStatus], now: datetime) -> tuple[Start,
                 rows[index], start = _start(run, index, rows[index], by_name, now)
                 starts += [start] if start else []
     return tuple(starts)
+
+
+def _passed_over(task: TaskStatus, reason: str, now: datetime) -> TaskStatus:
+    """The row of a task that is not even tried.
+
+    What its own Pod was refused for is told on, with the time since when: two tasks that took turns
+    in being refused would else be a write each time, and each write a reason to try the other.
+    """
+    return row.waiting(task, reason, None, now) if task.reason in _NO_REFUSAL else task
 
 
 def _in_turn(ready: list[int], rows: Sequence[TaskStatus]) -> list[int]:
@@ -158,26 +168,44 @@ def name_conflict(name: str) -> str:
     return f'Pod "{name}" exists and is not this task\'s; delete it to go on'
 
 
-def tidy(status: Status, pods: Sequence[Pod]) -> tuple[tuple[PodRef, ...], tuple[PodRef, ...]]:
+@dataclass(frozen=True, slots=True)
+class Tidy:
+    """What the left-over Pods ask for, as the fields of the same names of a Plan."""
+
+    finish: tuple[PodRef, ...]
+    delete: tuple[PodRef, ...]
+    let_go: tuple[PodRef, ...]
+
+
+def tidy(status: Status, pods: Sequence[Pod]) -> Tidy:
     """The Pods whose finalizer may go, and those to delete, once `status` is stored.
 
     A Pod that this status doesn't record may be recorded in a newer one, as long as its attempt
     is still open here. It keeps its finalizer, unless it is certain that it never ran.
     """
-    if not pods:
-        return (), ()
-    recorded = {task.pod_uid: task for task in status.tasks if task.pod_uid}
-    by_name = {task.name: task for task in status.tasks}
+    recorded = {task.pod_uid: task for task in status.tasks if task.pod_uid} if pods else {}
+    by_name = {task.name: task for task in status.tasks} if pods else {}
     finish: list[PodRef] = []
     delete: list[PodRef] = []
+    let_go: list[PodRef] = []
     for pod in pods:
         task = recorded.get(pod.uid)
         closed = task.phase.ended if task else _closed(pod.identity, status, by_name)
-        if pod.tracked and pod.outcome and (closed or pod.gated or _in_conflict(pod, by_name)):
+        if pod.tracked and pod.outcome and (closed or pod.gated):
             finish.append(ref(pod))
+        elif pod.tracked and pod.outcome and not task and _in_conflict(pod, by_name):
+            let_go.append(ref(pod))
         elif closed and pod.gated and not pod.deleting:
             delete.append(ref(pod))
-    return tuple(finish), tuple(delete)
+    return Tidy(tuple(finish), tuple(delete), tuple(let_go))
+
+
+def early(observed: Observed) -> Iterator[Pod]:
+    """The gated Pods of a run that the status doesn't know yet."""
+    for pod in observed.pods:
+        of_later_run = pod.identity is not None and pod.identity.run > observed.status.run
+        if of_later_run and pod.gated and not pod.deleting and pod.outcome is None:
+            yield pod
 
 
 def _in_conflict(pod: Pod, by_name: Mapping[str, TaskStatus]) -> bool:

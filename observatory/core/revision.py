@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import orjson
 
+from observatory.api.fielderrors import ErrorType
 from observatory.api.names import (
     CONTROLLER_REVISIONS,
     LABEL_OBSERVATORY,
@@ -15,6 +16,8 @@ from observatory.api.names import (
     revision_name,
     short_hash,
 )
+from observatory.api.specschema import SPEC
+from observatory.api.structural import check
 from observatory.api.types import JsonObject, Task
 from observatory.core.graph import Graph
 from observatory.core.model import Desired, Program
@@ -42,7 +45,20 @@ def stored_program(revision: JsonObject) -> Program:
     Raises:
         KeyError, TypeError, ValueError, AttributeError: This controller has not written it.
     """
-    return _program(revision["metadata"]["name"], revision["data"])
+    content = revision["data"]
+    # A version that knows more fields may have written it; what is known has to be right.
+    errors = [
+        error
+        for error in check(content["spec"], SPEC, "data.spec")
+        if error.type is not ErrorType.FORBIDDEN
+    ]
+    if errors:
+        raise ValueError(str(errors[0]))
+    program = _program(revision["metadata"]["name"], content)
+    names = {task.name for task in program.tasks}
+    if len(names) < len(program.tasks) or any(t.name in t.dependencies for t in program.tasks):
+        raise ValueError("data.spec.tasks: Invalid value: a task that can never start")
+    return program
 
 
 def _program(name: str, content: JsonObject) -> Program:

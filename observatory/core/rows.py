@@ -88,10 +88,11 @@ def waiting_for_pod(row: TaskStatus, pod: Pod, now: datetime) -> tuple[TaskStatu
     wait: PodWait | None = pod.wait
     if wait is None:
         return plain(row), None
-    if not wait.hard and now < wait.since + SOFT_WAIT:
+    # A time far ahead of ours says nothing about how long the wait has been.
+    if not wait.hard and -SOFT_WAIT < now - wait.since < SOFT_WAIT:
         return row, wait.since + SOFT_WAIT
     if row.reason == wait.reason and row.since:
         # The kubelet words one failure in several ways, in turn, and the scheduler counts its
         # nodes anew: each wording would be a write.
         return row, None
-    return waiting(row, wait.reason, wait.message, wait.since), None
+    return waiting(row, wait.reason, wait.message, min(wait.since, now)), None

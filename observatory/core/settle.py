@@ -99,7 +99,8 @@ def tell(before: Status, after: Status, desired: Desired) -> tuple[Event, ...]:
         events.append(Event("StatusTooLarge", TOO_LARGE, action="Store", warning=True))
     for task in after.tasks:
         if task.phase is TaskPhase.FAILED and old.get(task.name) is not TaskPhase.FAILED:
-            note = f'Task "{task.name}" failed: {task.reason}: {task.message or ""}'
+            cause = f"{task.reason}: {task.message}" if task.message else task.reason
+            note = f'Task "{task.name}" failed: {cause}'
             events.append(Event("TaskFailed", note, action="RunTask", warning=True))
     if after.ended and not (before.ended and before.run == after.run):
         run = f"Run {after.run}"

@@ -53,7 +53,7 @@ def load(
         return _in_cluster(clock, environ, service_account)
     files, explicit = kubeconfig.paths(path, environ)
     if not explicit:
-        existing = tuple(file for file in files if file.exists())
+        existing = tuple(file for file in files if os.path.lexists(file))
         if not existing:
             missing = os.pathsep.join(map(str, files))
             raise ConfigError(
@@ -129,7 +129,7 @@ def _check_data(chosen: kubeconfig.Selection, what: str) -> None:
                     base64.b64decode(data, validate=True)
                 except (binascii.Error, TypeError, ValueError) as error:
                     raise ConfigError(f"{what}: {field}-data is not base64") from error
-            elif (file := item.get(field)) and not Path(file).is_file():
+            elif (file := item.get(field)) and not os.path.isfile(file):  # noqa: PTH113 -- Path.is_file may raise
                 raise ConfigError(f"{what}: {field}: {file}: no such file")
     certificate, key = (
         bool(chosen.user.get(field) or chosen.user.get(f"{field}-data")) for field in of_user
@@ -145,7 +145,9 @@ def _names(chosen: kubeconfig.Selection, loaded: Any, what: str) -> dict[str | N
         (chosen.user, "client-certificate-data", loaded.cert_file, f"{what}: "),
         (chosen.user, "client-key-data", loaded.key_file, ""),  # named after its certificate
     )
-    return {file: f"{prefix}{field}" for item, field, file, prefix in written if item.get(field)}
+    # The same text twice is written to one file: it is called by its first field.
+    named = [(file, f"{prefix}{field}") for item, field, file, prefix in written if item.get(field)]
+    return dict(reversed(named))
 
 
 def _loaded(chosen: kubeconfig.Selection, what: str) -> Any:  # noqa: ANN401 -- it has no types

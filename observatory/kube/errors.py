@@ -36,6 +36,9 @@ MESSAGE_LENGTH = 1024
 DEFAULT_RETRY_AFTER = 1.0
 """Seconds to stay away after a 429 that does not say how long, as client-go has it."""
 
+LONGEST_RETRY_AFTER = 300.0
+"""Seconds. Whoever asks for more, a proxy or a mistake, must not stop the operator for years."""
+
 # Three shapes of one fact: the server's own limit (413), etcd's request limit and gRPC's message
 # limit (both 500). Repeating the request can never help.
 _TOO_LARGE = ("etcdserver: request is too large", "trying to send message larger than max")
@@ -228,5 +231,5 @@ def _retry_after(http_status: int, status: JsonObject, headers: Mapping[str, str
         except (TypeError, ValueError):
             continue
         if 0 < seconds < float("inf"):
-            return seconds
+            return min(seconds, LONGEST_RETRY_AFTER)
     return DEFAULT_RETRY_AFTER if http_status == 429 else None  # noqa: PLR2004

@@ -81,6 +81,9 @@ class ExecPlugin:
             raise ConfigError(f"exec plugin {command}: not found. {hint}".rstrip(". ")) from error
         except OSError as error:
             raise ConfigError(f"exec plugin {command}: {error.strerror}") from error
+        except (TypeError, ValueError, AttributeError) as error:  # also NUL bytes, depth, ...
+            text = f"exec plugin {command}: it cannot be given its args, env or cluster: {error}"
+            raise ConfigError(text) from error
         except subprocess.TimeoutExpired as error:
             limit = f"{self._seconds:g} s"
             raise ConfigError(f"exec plugin {command}: no answer within {limit}") from error
@@ -124,6 +127,9 @@ def _parsed(config: JsonObject, output: bytes) -> ExecCredential:
         )
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise ConfigError(f"{name}: its output is not an ExecCredential with a status") from error
+    texts = (credential.token, credential.certificate, credential.key)
+    if not all(isinstance(text, str | None) for text in texts):
+        raise ConfigError(f"{name}: its output is not an ExecCredential with a status of texts")
     if version != config["apiVersion"]:
         raise ConfigError(f"{name}: answered in {version}, not in {config['apiVersion']}")
     if not credential.token and not credential.certificate:

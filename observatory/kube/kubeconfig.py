@@ -16,11 +16,17 @@ from urllib.parse import SplitResult, urlsplit
 
 import yaml
 
+from observatory.api.fielderrors import quote
+from observatory.api.names import LABEL_LENGTH
+from observatory.api.text import shorten
 from observatory.api.types import JsonObject
 from observatory.kube.credentials import ConfigError
 
 DEFAULT_PATH = "~/.kube/config"
 MAX_BYTES = 4 * 1024 * 1024
+MAX_VALUES = 100_000
+"""Values of one file, aliases expanded: whatever prints one expands them."""
+_NAMES_SHOWN = 10
 
 _SECTIONS = ("clusters", "users", "contexts")
 _PATHS = {
@@ -60,10 +66,17 @@ class Selection:
 def paths(explicit: str | None, environ: Mapping[str, str]) -> tuple[tuple[Path, ...], bool]:
     """The files to read, and whether they must exist: as kubectl, only an explicit one must."""
     if explicit is not None:
-        return (Path(explicit).expanduser(),), True
+        return (_expanded(explicit),), True
     if listed := [part for part in environ.get("KUBECONFIG", "").split(os.pathsep) if part]:
-        return tuple(Path(part).expanduser() for part in listed), False
-    return (Path(DEFAULT_PATH).expanduser(),), False
+        return tuple(map(_expanded, listed)), False
+    return (_expanded(DEFAULT_PATH),), False
+
+
+def _expanded(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{_the(path)}: whose home folder that is, is not known") from error
 
 
 def select(files: tuple[Path, ...], context: str | None) -> Selection:
@@ -80,10 +93,10 @@ def select(files: tuple[Path, ...], context: str | None) -> Selection:
             "with --context"
         )
     chosen = _named(merged, "contexts", name, source, "")
-    where = f' (of context "{name}")'
+    where = f" (of context {quote(name)})"
     cluster = _named(merged, "clusters", chosen.get("cluster"), source, where)
     user = _named(merged, "users", chosen["user"], source, where) if chosen.get("user") else {}
-    _check_cluster(cluster, user, f'{_the(source)}: cluster "{chosen["cluster"]}"')
+    _check_cluster(cluster, user, f"{_the(source)}: cluster {quote(chosen['cluster'])}")
     return Selection(
         source=source,
         context=str(name),
@@ -120,16 +133,30 @@ def _document(file: Path) -> JsonObject:
         document = yaml.safe_load(content.decode())
     except UnicodeDecodeError as error:
         raise ConfigError(f"{_the(str(file))}: not a text file") from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    # What its constructors of numbers, times and so on raise is of any kind.
+    except Exception as error:
         mark = getattr(error, "problem_mark", None)
         line = f" in line {mark.line + 1}" if mark is not None else ""
         problem = getattr(error, "problem", None) or type(error).__name__
         raise ConfigError(f"{_the(str(file))}: not YAML: {problem}{line}") from error
     if document is None:
         raise ConfigError(f"{_the(str(file))}: the file is empty")
+    if _size(document, {}) > MAX_VALUES:
+        raise ConfigError(f"{_the(str(file))}: more than {MAX_VALUES} values, aliases expanded")
     if not isinstance(document, dict) or document.get("kind", "Config") != "Config":
         raise ConfigError(f"{_the(str(file))}: not a kubeconfig (it has to be of kind Config)")
     return document
+
+
+def _size(value: object, known: dict[int, int]) -> int:
+    """How many values there are, aliases expanded; too many where one is within itself."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) not in known:
+        known[id(value)] = MAX_VALUES + 1
+        inner = value.values() if isinstance(value, dict) else value
+        known[id(value)] = 1 + sum(_size(item, known) for item in inner)
+    return known[id(value)]
 
 
 def _reason(error: OSError) -> str:
@@ -172,13 +199,16 @@ def _absolute(item: JsonObject, section: str, base: Path) -> JsonObject:
 
 
 def _names(merged: JsonObject, section: str) -> str:
-    return ", ".join(sorted(merged[section])) or "none"
+    names = sorted(merged[section])
+    more = len(names) - _NAMES_SHOWN
+    shown = [shorten(name, LABEL_LENGTH) for name in names[:_NAMES_SHOWN]]
+    return ", ".join([*shown, f"and {more} more"] if more > 0 else shown) or "none"
 
 
 def _named(merged: JsonObject, section: str, name: object, source: str, where: str) -> JsonObject:
     item: JsonObject | None = merged[section].get(name) if isinstance(name, str) else None
     if item is None:
-        what = f'{_ITEM[section]} "{name}"{where} not found' if name else f"no cluster{where}"
+        what = f"{_ITEM[section]} {quote(name)}{where} not found" if name else f"no cluster{where}"
         raise ConfigError(f"{_the(source)}: {what} (have: {_names(merged, section)})")
     return item
 

@@ -182,4 +182,7 @@ def _decoded(answer: bytes) -> JsonObject:
         raise TransportError(f"the answer is not JSON: {error}") from error
     if not isinstance(value, dict) or not isinstance(value.get("metadata"), dict):
         raise TransportError("the answer is not an object")
+    if not isinstance(value["metadata"].get("resourceVersion"), str):
+        # The next write would have no precondition.
+        raise TransportError("the answer is not an object that is stored")
     return value

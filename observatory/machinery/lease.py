@@ -25,6 +25,11 @@ from observatory.machinery.jitter import fraction
 _JITTER = 1.2
 """client-go's JitterFactor: candidates wait for 1 to 2.2 retry periods."""
 _NEVER = Instant(float("-inf"))
+_MOST_SECONDS = 3600
+"""A Lease that claims more is believed this much: a typing error must not stop work for years.
+Taking it too early costs writes that are refused, never a second start."""
+_MOST_TRANSITIONS = 2**31 - 1
+"""The API server takes no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,8 @@ class Durations:
                 raise ValueError(f"{flag} must be at least 1s")
         if not float(self.lease).is_integer():
             raise ValueError(f"{lease} must be whole seconds, because the Lease stores no fraction")
+        if self.lease > _MOST_SECONDS:
+            raise ValueError(f"{lease} must be at most {_MOST_SECONDS}s: so long would nobody work")
         if self.renew_deadline >= self.lease:
             raise ValueError(f"{renew} must be less than {lease}")
         if self.retry_period * _JITTER >= self.renew_deadline:
@@ -225,9 +232,11 @@ class Election:
         self._stage = _Stage.READ
 
     def _observe(self, lease: JsonObject | None, now: Instant) -> None:
-        spec = None if lease is None else lease.get("spec") or {}
+        spec = None
         if lease is not None:
             self._resource_version = lease["metadata"]["resourceVersion"]
+            found = lease.get("spec")
+            spec = found if isinstance(found, dict) else {}
         if spec != self._spec:
             self._spec = spec
             self._observed_at = now
@@ -235,8 +244,10 @@ class Election:
     def _may_take(self, now: Instant) -> bool:
         if self._spec is None or self.holder in ("", self._identity):
             return True
-        seconds = self._spec.get("leaseDurationSeconds") or self._durations.lease
-        return now >= self._observed_at + seconds
+        seconds = self._spec.get("leaseDurationSeconds")
+        if not isinstance(seconds, int | float) or seconds <= 0:
+            seconds = self._durations.lease
+        return now >= self._observed_at + min(seconds, _MOST_SECONDS)
 
     def _deadline(self) -> Instant:
         """When the present state ends by itself."""
@@ -264,7 +275,9 @@ class Election:
         """The record that makes us the holder, or keeps us so."""
         old = self._spec or {}
         ours = self.holder == self._identity
-        transitions = int(old.get("leaseTransitions") or 0)
+        transitions = old.get("leaseTransitions")
+        if type(transitions) is not int or not 0 <= transitions < _MOST_TRANSITIONS:
+            transitions = 0  # somebody else wrote it; counted on, it would be refused
         return {
             **old,
             "holderIdentity": self._identity,

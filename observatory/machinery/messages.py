@@ -9,6 +9,9 @@ from typing import TypeAlias
 from observatory.api.types import JsonObject
 from observatory.machinery.instant import Instant
 
+LONGEST_PAUSE = 300.0
+"""Seconds that an ERROR event may ask for: a mistake must not blind the operator for years."""
+
 
 def text_of(obj: JsonObject, field: str) -> str:
     """A field that is text, or "". Others are not turned into text: Python can't print them all."""
@@ -109,7 +112,7 @@ class Failed:
             reason=text_of(status, "reason"),
             message=text_of(status, "message"),
             details=details,
-            retry_after=seconds if isinstance(seconds, int | float) else None,
+            retry_after=min(seconds, LONGEST_PAUSE) if isinstance(seconds, int | float) else None,
         )
 
 

@@ -78,11 +78,14 @@ class Store(Generic[T]):
     def check(self, obj: T) -> Identity:
         """Identify and index `obj` without storing it; raises what its extractors raise.
 
-        An extractor that fails inside `replace` would leave the store between two listings.
+        An extractor that fails inside `replace`, or gives what can't be a key, would leave the
+        store between two listings.
         """
         for indexer in self._indexers.values():
-            tuple(indexer(obj))
-        return self._identify(obj)
+            hash(tuple(indexer(obj)))
+        identity = self._identify(obj)
+        hash(identity)
+        return identity
 
     def upsert(self, obj: T) -> tuple[Change[T], ...]:
         """Take an object that was added or modified."""

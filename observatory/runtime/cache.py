@@ -13,14 +13,28 @@ from observatory.machinery.store import Identity, Store
 BY_OBSERVATORY = "observatory"
 """The index of Pods by the Observatory that they name as their owner, as `namespace/name`."""
 
+_METADATA: tuple[tuple[str, object, type], ...] = (
+    ("namespace", "", str),
+    ("name", "", str),
+    ("uid", "", str),
+    ("generation", 0, int),
+    ("finalizers", [], list),
+)
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 def trim(observatory: JsonObject) -> JsonObject:
-    """An Observatory without what only other clients need; it can be half of the object."""
+    """An Observatory without what only other clients need; it can be half of the object.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError: No API server sends such an object; the
+            caller skips it. What is wrong in its spec or status is told in its status instead.
+    """
     metadata = {
         field: value for field, value in observatory["metadata"].items() if field != "managedFields"
     }
+    if not all(isinstance(metadata.get(field, known), kind) for field, known, kind in _METADATA):
+        raise TypeError("metadata has a value of another type")
     if _LAST_APPLIED in (metadata.get("annotations") or {}):
         annotations = dict(metadata["annotations"])
         del annotations[_LAST_APPLIED]

@@ -96,8 +96,33 @@ class Executor:
             *(pods.release(desired, pod) for pod in (*plan.release, *answers.started.values())),
             *(pods.finish(desired, pod) for pod in plan.finish),
             *(pods.delete(desired, pod) for pod in plan.delete),
+            *(self._let_go(desired, pod) for pod in plan.let_go),
         )
+        if plan.discard:
+            await self._discard(desired, version, plan.discard, execution.errors)
         return execution
+
+    async def _discard(
+        self, desired: Desired, version: str, discard: Sequence[PodRef], errors: list[KubeError]
+    ) -> None:
+        """Delete Pods that nobody wants, as long as the Observatory is the one planned from.
+
+        With a later one, another operator may be about to record them.
+        """
+        found = await self._api.get(OBSERVATORIES, desired.key)
+        if found["metadata"]["resourceVersion"] == version:
+            await together(errors, *(self._pods.delete(desired, pod) for pod in discard))
+
+    async def _let_go(self, desired: Desired, pod: PodRef) -> None:
+        """Remove the finalizer of a Pod of which the status that is stored knows nothing.
+
+        The one planned from may be older: to it, a Pod that was recorded and released since is in
+        conflict too, and its outcome would be lost. Without its gate no status will record it.
+        """
+        found = await self._api.get(OBSERVATORIES, desired.key)
+        rows = (found.get("status") or {}).get("tasks") or ()
+        if all(row.get("podUID") != pod.uid for row in rows):
+            await self._pods.finish(desired, pod)
 
     async def _keep(
         self, plan: Plan, program: Program, desired: Desired, before: Status, version: str

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from observatory.api.names import FINALIZER, GATE, LABEL_OBSERVATORY, PODS, Key, Resource
 from observatory.api.types import JsonObject
-from observatory.core.model import Desired, PodRef, Refused, Start
-from observatory.core.pods import observe
+from observatory.core.model import Desired, Pod, PodRef, Refused, Start
+from observatory.core.pods import UNREADABLE, observe
 from observatory.core.progress import NAME_CONFLICT, adoptable, name_conflict
 from observatory.kube.api import Api, Patch, PatchKind
 from observatory.kube.errors import (
@@ -48,7 +48,9 @@ class PodWriter:
         except AlreadyExists:
             # An answer got lost, or another controller was quicker: only a look tells whose it is.
             pod = await self._api.get(PODS, _key(desired, start.pod_name))
-            found = observe(pod)
+            found = _observed(pod)
+            if found is None:
+                return Refused(NAME_CONFLICT, name_conflict(start.pod_name))
             if found.deleting and found.gated:
                 raise  # once it is gone, there can be a new one
             if not adoptable(found, desired, start.attempt):
@@ -68,7 +70,8 @@ class PodWriter:
         if found["metadata"]["uid"] != pod.uid:
             return True
         labels = {LABEL_OBSERVATORY: desired.key.name}
-        if not labels.items() <= (found["metadata"].get("labels") or {}).items():
+        stored = found["metadata"].get("labels")
+        if not isinstance(stored, dict) or not labels.items() <= stored.items():
             # Without its label no watch shows it: nothing would ever be heard of it again.
             patch = {"metadata": {"uid": pod.uid, "labels": labels}}
             await self._patch(desired, pod, patch, PatchKind.MERGE)
@@ -124,6 +127,14 @@ class PodWriter:
         version = stored.get("metadata", {}).get("resourceVersion")
         if version:
             self._wrote(desired.uid, PODS, int(version))
+
+
+def _observed(pod: JsonObject) -> Pod | None:
+    """What there is to know of a Pod; None of one that can't be ours, since nobody can read it."""
+    try:
+        return observe(pod)
+    except UNREADABLE:
+        return None
 
 
 def refuses(error: ApiError) -> bool:

@@ -39,6 +39,7 @@ from observatory.runtime.clock import Clock
 
 T = TypeVar("T")
 
+_UNDECODED = "a line that is not JSON, or nested more than 1,024 deep"
 _SLICE = 500
 """So many objects are taken in one go, a few milliseconds; then others get their turn."""
 
@@ -165,7 +166,8 @@ class Reflector(Generic[T]):
             case Bookmark(version):
                 self._store.bookmark(version)
             case Malformed(what, reason):
-                self._handlers.on_skipped(what, reason)
+                undecoded = isinstance(what, bytes)
+                self._handlers.on_skipped(what, _UNDECODED if undecoded else reason)
 
     async def _replace(self, objects: Sequence[JsonObject], version: int) -> None:
         admitted: list[T] = []

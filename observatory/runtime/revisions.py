@@ -40,7 +40,7 @@ class Revisions:
                 "Observatory; delete it to go on"
             )
             raise AlreadyExists(409, "AlreadyExists", text)
-        if found["revision"] != run:
+        if found.get("revision") != run:
             # The UID is a precondition: it is this one that was looked at.
             patch = {"metadata": {"uid": found["metadata"]["uid"]}, "revision": run}
             await self._api.patch(CONTROLLER_REVISIONS, key, patch, kind=PatchKind.MERGE)
@@ -57,7 +57,7 @@ class Revisions:
         selector = {"labelSelector": f"{LABEL_OBSERVATORY}={desired.key.name}"}
         listed = await self._api.list(CONTROLLER_REVISIONS, desired.key.namespace, selector)
         own = [item for item in listed["items"] if _owned(item, desired)]
-        own.sort(key=lambda item: int(item["revision"]), reverse=True)
+        own.sort(key=_number, reverse=True)
         for item in own[HISTORY_LIMIT:]:
             name, uid = item["metadata"]["name"], item["metadata"]["uid"]
             try:
@@ -68,5 +68,14 @@ class Revisions:
 
 
 def _owned(revision: JsonObject, desired: Desired) -> bool:
-    owners = revision["metadata"].get("ownerReferences") or ()
-    return any(owner.get("uid") == desired.uid for owner in owners)
+    owners = revision["metadata"].get("ownerReferences")
+    return any(
+        isinstance(owner, dict) and owner.get("uid") == desired.uid
+        for owner in (owners if isinstance(owners, list) else ())
+    )
+
+
+def _number(revision: JsonObject) -> int:
+    """Which run it is for; of one without a number, that it goes first."""
+    number = revision.get("revision")
+    return number if isinstance(number, int) else 0

@@ -104,6 +104,8 @@ def _key_of(observatory: JsonObject) -> Key:
 
 
 def _skipped(resource: Resource, what: object, why: str) -> None:
+    if isinstance(what, dict) and isinstance(what.get("object"), dict):
+        what = what["object"]  # of an event
     metadata = what.get("metadata") if isinstance(what, dict) else None
     fields = metadata if isinstance(metadata, dict) else {}
     _log.error(

@@ -62,6 +62,8 @@ class ApiServer:
         self.before: Hook = _nothing
         self.after: Hook = _nothing
         self.requests: list[Request] = []
+        self.admission: list[Callable[[Resource, JsonObject], None]] = []
+        """Asked before an object is created; what they raise is the answer."""
         for name in namespaces:
             self.create_now(NAMESPACES, "", {"metadata": {"name": name}})
 
@@ -77,7 +79,7 @@ class ApiServer:
     ) -> JsonObject:
         """See `Api.list`."""
         request = Request("list", resource, Key(namespace or "", ""), params=params)
-        return await self._served(request, lambda: self._lists.page(resource, namespace, params))
+        return await self._served(request, lambda: self.list_now(resource, namespace, params))
 
     async def create(self, resource: Resource, namespace: str, body: JsonObject) -> JsonObject:
         """See `Api.create`."""
@@ -178,6 +180,12 @@ class ApiServer:
             raise rules.not_found(resource, key.name)
         return found
 
+    def list_now(
+        self, resource: Resource, namespace: str | None, params: Mapping[str, str]
+    ) -> JsonObject:
+        """GET of a collection."""
+        return self._lists.page(resource, namespace, params)
+
     def create_now(self, resource: Resource, namespace: str, body: JsonObject) -> JsonObject:
         """POST."""
         item = rules.prepared_for_create(resource, namespace, body)
@@ -190,9 +198,11 @@ class ApiServer:
                 raise rules.terminating(resource, key)
         if self.storage.get(resource, key) is not None:
             raise rules.already_exists(resource, key.name)
+        for admit in self.admission:
+            admit(resource, item)
         self._uids += 1
         item["metadata"]["uid"] = f"00000000-0000-4000-8000-{self._uids:012d}"
-        item["metadata"]["creationTimestamp"] = self._time()
+        item["metadata"]["creationTimestamp"] = self.time()
         return self.storage.put(resource, key, item)
 
     def replace_now(
@@ -241,7 +251,7 @@ class ApiServer:
         grace = rules.grace_seconds(resource, item)
         first = "deletionTimestamp" not in metadata
         if first or grace < metadata.get("deletionGracePeriodSeconds", 0):
-            metadata["deletionTimestamp"] = self._time(grace)
+            metadata["deletionTimestamp"] = self.time(grace)
             metadata["deletionGracePeriodSeconds"] = grace
         if first and "generation" in metadata:
             metadata["generation"] += 1
@@ -289,5 +299,6 @@ class ApiServer:
         self.requests.append(request)
         self.before(request)
 
-    def _time(self, seconds: int = 0) -> str:
+    def time(self, seconds: int = 0) -> str:
+        """The time so many seconds from now, as objects have it."""
         return (self._now() + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -28,6 +28,9 @@ from observatory.simulation.storage import Entry
 
 ENDED = frozenset({"Succeeded", "Failed", "Skipped"})
 
+FACTS = ("attempt", "exitCode", "podUID")
+"""What of an ended row is decided; a status may be stored without them."""
+
 Attempt = tuple[str, str, str, str]
 """UID of the Observatory, run, task, attempt."""
 
@@ -77,6 +80,7 @@ class Invariants:
         """The Pods of each attempt whose container has started."""
         self.recorded: dict[str, str] = {}
         """The UIDs of all Pods that a status has recorded, and the Observatory that did."""
+        self._pods: dict[str, JsonObject] = {}
         self._revisions: dict[Key, JsonObject] = {}
         self._version = 0
 
@@ -89,6 +93,8 @@ class Invariants:
             self._see_observatory(entry)
         elif entry.resource == PODS:
             self._see_pod(entry)
+            if pod := entry.new or entry.old:
+                self._pods[pod["metadata"]["uid"]] = pod if entry.new else {**pod, "gone": True}
         elif entry.resource == CONTROLLER_REVISIONS and entry.new is not None:
             self._revisions[entry.key] = entry.new["data"]["spec"]
 
@@ -128,7 +134,10 @@ class Invariants:
             fresh = [row for row in rows.values() if _is_new(row, was.get(row["name"]))]
             self._check_starts(entry, run, rows, fresh)
             for row in fresh:
+                self._check_record(entry, row, run.status.get("run", 0))
                 self.recorded[row["podUID"]] = metadata["uid"]
+            if "completionTime" in run.status and not (same and "completionTime" in before):
+                self._check_end(entry, metadata["uid"])
         run.rows = rows
         run.deleting = "deletionTimestamp" in metadata
 
@@ -153,7 +162,9 @@ class Invariants:
             self._violated("I7", entry, f"the row of task {name} is gone")
             return
         was, now = row["phase"], new["phase"]
-        if was in ENDED and _facts(new) != {**_facts(row), **_facts(new)}:
+        if was in ENDED and any(
+            row.get(at) != new.get(at) for at in FACTS if at in row and at in new
+        ):
             self._violated("I7", entry, f"the end of task {name} changed: {row} became {new}")
         if was in ENDED and was != now:
             self._violated("I7", entry, f"task {name} went from {was} to {now}")
@@ -196,6 +207,22 @@ class Invariants:
         if run.deleting:
             self._violated("I12", entry, f"{names} started while the Observatory is being deleted")
 
+    def _check_record(self, entry: Entry, row: JsonObject, number: int) -> None:
+        """I1: what is recorded for an attempt is a Pod that was made for it."""
+        pod = self._pods.get(row["podUID"])
+        owner = entry.new["metadata"]["uid"] if entry.new else ""
+        attempt = (owner, str(number), row["name"], str(row.get("attempt")))
+        if pod and row["podUID"] not in self.excused and _attempt(pod) != attempt:
+            self._violated("I1", entry, f"{_name(attempt)} is recorded with a Pod of somebody else")
+
+    def _check_end(self, entry: Entry, uid: str) -> None:
+        """I12: when a run ends, nothing of it runs any more."""
+        for pod_uid in sorted(self.recorded.keys() & self._pods.keys() - self.excused):
+            pod = self._pods[pod_uid]
+            if self.recorded[pod_uid] == uid and not _over(pod):
+                name = pod["metadata"]["name"]
+                self._violated("I12", entry, f"the run has ended, and Pod {name} has not")
+
     # Pods
 
     def _see_pod(self, entry: Entry) -> None:
@@ -232,6 +259,8 @@ class Invariants:
         if len(released) > 1:
             self._violated("I1", entry, f"{_name(attempt)} was released in two Pods")
         run = self.runs.get(attempt[0])
+        if run is not None and run.gone:
+            return  # it was recorded before, and the garbage collector is on its way
         if run is None or run.ended or str(run.status.get("run")) != attempt[1]:
             self._violated("I12", entry, f"{_name(attempt)} was released after its run had ended")
 
@@ -267,11 +296,6 @@ def _is_new(row: JsonObject, was: JsonObject | None) -> bool:
     return uid is not None and uid != (was or {}).get("podUID")
 
 
-def _facts(row: JsonObject) -> JsonObject:
-    """What of an ended row is decided; a status may be stored without the rest."""
-    return {name: row[name] for name in ("attempt", "exitCode", "podUID") if name in row}
-
-
 def _owner(pod: JsonObject) -> str:
     for owner in pod["metadata"].get("ownerReferences") or ():
         if owner.get("controller") and owner.get("kind") == OBSERVATORIES.kind:
@@ -303,6 +327,12 @@ def _tracked(pod: JsonObject) -> bool:
 
 def _terminal(pod: JsonObject) -> bool:
     return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
+
+
+def _over(pod: JsonObject) -> bool:
+    """Whether no container of it runs or ever will: nothing binds a Pod that is being deleted."""
+    unbound = "deletionTimestamp" in pod["metadata"] and "nodeName" not in pod["spec"]
+    return "gone" in pod or _terminal(pod) or unbound
 
 
 def _has_started(pod: JsonObject) -> bool:

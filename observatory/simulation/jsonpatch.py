@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
+
+from observatory.simulation.storage import copied
 
 
 class PatchError(Exception):
@@ -14,7 +15,7 @@ class PatchError(Exception):
 
 def apply_json_patch(document: Any, operations: list[dict[str, Any]]) -> Any:
     """The document after the operations, in order; it raises `PatchError`."""
-    result = copy.deepcopy(document)
+    result = copied(document)
     for operation in operations:
         tokens = [
             token.replace("~1", "/").replace("~0", "~")
@@ -70,8 +71,8 @@ def _child_or_none(parent: Any, token: str) -> Any:
 def apply_merge_patch(document: Any, patch: Any) -> Any:
     """The document with what the patch names replaced, and what it nulls removed."""
     if not isinstance(patch, dict):
-        return copy.deepcopy(patch)
-    result = copy.deepcopy(document) if isinstance(document, dict) else {}
+        return copied(patch)
+    result = copied(document) if isinstance(document, dict) else {}
     for name, value in patch.items():
         if value is None:
             result.pop(name, None)

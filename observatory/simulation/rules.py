@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from dataclasses import dataclass
 
@@ -29,6 +28,7 @@ from observatory.kube.errors import (
     NotFound,
     ServerError,
 )
+from observatory.simulation.storage import copied
 
 DEFAULT_GRACE_SECONDS = 30
 _NAME_LENGTH = 253
@@ -75,7 +75,7 @@ def behaviour(resource: Resource) -> Behaviour:
 
 def prepared_for_create(resource: Resource, namespace: str, body: JsonObject) -> JsonObject:
     """The object without what a client may not set, or the reason why not."""
-    item = copy.deepcopy(body)
+    item = copied(body)
     metadata = item.setdefault("metadata", {})
     name = str(metadata.get("name") or "")
     if metadata.setdefault("namespace", namespace) != namespace:
@@ -123,7 +123,7 @@ def prepared_for_update(
     resource: Resource, old: JsonObject, body: JsonObject, subresource: str | None
 ) -> JsonObject:
     """What would be stored: the parts of the body that this endpoint may change."""
-    new = copy.deepcopy(body)
+    new = copied(body)
     name = old["metadata"]["name"]
     metadata = new.setdefault("metadata", {})
     if metadata.get("name", name) != name:
@@ -134,7 +134,7 @@ def prepared_for_update(
         _copy(old["metadata"], metadata, field)
     new |= {"apiVersion": resource.api_version, "kind": resource.kind}
     if subresource == "status":
-        kept = copy.deepcopy(old)
+        kept = copied(old)
         _copy(new, kept, "status")
         if not rules.custom:  # built-in kinds let a status update change labels and the like
             owners = kept["metadata"].get("ownerReferences")
@@ -150,7 +150,7 @@ def prepared_for_update(
 
 def _copy(source: JsonObject, target: JsonObject, field: str) -> None:
     if field in source:
-        target[field] = copy.deepcopy(source[field])
+        target[field] = source[field]
     else:
         target.pop(field, None)
 

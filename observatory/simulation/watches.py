@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import orjson
 
-from observatory.api.names import Key, Resource
+from observatory.api.names import Resource
 from observatory.api.types import JsonObject
 from observatory.simulation import rules
 from observatory.simulation.selectors import Matcher, matcher
@@ -26,10 +26,13 @@ class Watches:
 
     @contextmanager
     def opened(
-        self, resource: Resource, namespace: str | None, params: Mapping[str, str]
+        self, resource: Resource, namespace: str | None, params: Mapping[str, str], age: int = 0
     ) -> Generator[Stream, None, None]:
-        """A watch, for as long as its client reads it."""
-        stream = Stream(self, self._storage, resource, namespace, params)
+        """A watch, for as long as its client reads it.
+
+        With an `age`, its initial list is so many versions old, as a server's that lags.
+        """
+        stream = Stream(self, self._storage, resource, namespace, params, age=age)
         self.open.append(stream)
         try:
             yield stream
@@ -43,7 +46,8 @@ class Watches:
     def resume(self) -> None:
         """Deliver what has piled up, and go on."""
         self.paused = False
-        self._notify()
+        for stream in self.open:
+            stream.wake.set()
 
     def cut(self, error: Exception | None) -> None:
         """End all watches, cleanly or with an error."""
@@ -55,9 +59,10 @@ class Watches:
         for stream in self.open:
             stream.bookmark()
 
-    def _notify(self) -> None:
+    def _notify(self, entry: Entry) -> None:
         for stream in self.open:
-            stream.wake.set()
+            if stream.sees(entry):
+                stream.wake.set()
 
 
 class Stream:
@@ -70,6 +75,8 @@ class Stream:
         resource: Resource,
         namespace: str | None,
         params: Mapping[str, str],
+        *,
+        age: int,
     ) -> None:
         self._watches = watches
         self._storage = storage
@@ -81,9 +88,9 @@ class Stream:
         self._ended = False
         self._error: Exception | None = None
         self._pending: list[bytes] = []
-        self._start(params)
+        self._start(params, age)
 
-    def _start(self, params: Mapping[str, str]) -> None:
+    def _start(self, params: Mapping[str, str], age: int) -> None:
         wanted = params.get("resourceVersion", "")
         initial = params.get("sendInitialEvents") == "true"
         if "sendInitialEvents" in params and params.get("resourceVersionMatch") != "NotOlderThan":
@@ -91,8 +98,8 @@ class Stream:
                 self._resource, "", "resourceVersionMatch: Forbidden: has to be NotOlderThan"
             )
         if wanted in {"", "0"} or initial:
-            self._version = self._storage.version
-            for _, item in self._storage.items(self._resource, self._namespace):
+            self._version = max(self._storage.version - age, self._storage.compacted)
+            for _, item in self._storage.items_at(self._version, self._resource, self._namespace):
                 if self._matches(item):
                     self._pending.append(_line("ADDED", item))
             if initial and self._wants_bookmarks:
@@ -105,6 +112,14 @@ class Stream:
         """End this watch once what is pending is delivered."""
         self._ended, self._error = True, error
         self.wake.set()
+
+    def expire(self) -> None:
+        """Tell that the version of this watch is too old, and end it."""
+        text = f"too old resource version: {self._version} ({self._storage.compacted})"
+        status: JsonObject = {"kind": "Status", "apiVersion": "v1", "metadata": {}}
+        status |= {"status": "Failure", "message": text, "reason": "Expired", "code": 410}
+        self._pending.append(_line("ERROR", status))
+        self.end(None)
 
     def bookmark(self) -> None:
         """Send a bookmark, if the client wants them."""
@@ -130,26 +145,16 @@ class Stream:
 
     def _read_history(self) -> None:
         if self._version < self._storage.compacted:
-            text = f"too old resource version: {self._version} ({self._storage.compacted})"
-            status: JsonObject = {
-                "kind": "Status",
-                "apiVersion": "v1",
-                "metadata": {},
-                "status": "Failure",
-            }
-            status |= {"message": text, "reason": "Expired", "code": 410}
-            self._pending.append(_line("ERROR", status))
-            self._ended = True
+            self.expire()
             return
-        for entry in self._storage.history:
-            if entry.version > self._version:
-                line = self._event(entry)
-                if line is not None:
-                    self._pending.append(line)
+        for entry in self._storage.since(self._version):
+            line = self._event(entry)
+            if line is not None:
+                self._pending.append(line)
         self._version = max(self._version, self._storage.version)
 
     def _event(self, entry: Entry) -> bytes | None:
-        if entry.resource != self._resource or not self._covers(entry.key):
+        if not self.sees(entry):
             return None
         before = entry.old is not None and self._matches(entry.old)
         after = entry.new is not None and self._matches(entry.new)
@@ -168,8 +173,11 @@ class Stream:
             case _:
                 return None
 
-    def _covers(self, key: Key) -> bool:
-        return self._namespace is None or key.namespace == self._namespace
+    def sees(self, entry: Entry) -> bool:
+        """Whether a write is of a kind and in a namespace that this watch is about."""
+        if entry.resource != self._resource:
+            return False
+        return self._namespace is None or entry.key.namespace == self._namespace
 
     def _bookmark_line(self, annotations: JsonObject | None) -> bytes:
         metadata: JsonObject = {"resourceVersion": str(self._version)}

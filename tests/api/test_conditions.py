@@ -114,3 +114,8 @@ def test_every_reason_is_one_word_with_a_sentence(reason: Reason) -> None:
     assert reason.value[0].isupper()
     assert str(reason) == reason.value
     assert reason.explanation.endswith(".")
+
+
+def test_a_generation_that_is_null_is_none_at_all() -> None:
+    wire = {"type": "Valid", "status": "True", "reason": "Valid", "observedGeneration": None}
+    assert Condition.from_wire(wire).observed_generation == 0

@@ -42,6 +42,31 @@ def test_whatever_is_cut_the_name_of_a_pod_is_valid_and_its_own(
     assert made != name(observatory, task=f"{task}x")
 
 
+@given(st.integers(0, 300), st.integers(0, 300), st.sampled_from("a.-"), st.integers(0, 2**31))
+def test_names_of_any_length_give_valid_names(
+    length: int, task_length: int, joint: str, number: int
+) -> None:
+    # What an API server takes begins and ends with a letter; an empty name comes from nobody.
+    long = f"n{joint}{'x' * length}"[:253].rstrip(".-")
+    task = "t" * min(task_length, 62) + "t"
+    made = name(long, task=task, run=number, attempt=number)
+
+    assert len(made) <= 63
+    assert SUBDOMAIN.match(made)
+    assert made.endswith(short_hash("u", str(number), "r", task, str(number)))
+    assert len(revision_name(long, short_hash(long))) <= 63
+    assert SUBDOMAIN.match(revision_name(long, short_hash(long)))
+
+
+@given(st.integers(40, 62), st.integers(0, 300))
+def test_tasks_that_are_cut_to_the_same_have_pods_of_their_own(common: int, length: int) -> None:
+    first, second = ("t" * common + end for end in ("a", "b"))
+    made = {name("n" * (length + 17), task=task) for task in (first, second)}
+
+    assert len(made) == 2
+    assert len({it.rpartition("-")[0] for it in made}) == 1
+
+
 @pytest.mark.parametrize(
     "other", [{"uid": "v"}, {"run": 2}, {"revision": "s"}, {"task": "builx"}, {"attempt": 2}]
 )

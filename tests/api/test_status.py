@@ -104,6 +104,34 @@ def test_what_the_operator_cannot_have_written_is_an_error(status: JsonObject) -
         Status.from_wire(status)
 
 
+RUNNING: JsonObject = {"name": "a", "phase": "Running", "attempt": 1, "podUID": "u"}
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        ("text", 'status: Invalid value: "text": must be an object'),
+        ({"run": 2**31 - 1}, "status.run: Invalid value: must be a number of runs"),
+        ({"message": 5}, "status.message: Invalid value: 5: must be a string (put it into quotes)"),
+        ({"phase": "Odd"}, 'status.phase: Unsupported value: "Odd": supported values: '),
+        ({"tasks": [{**RUNNING, "podUID": ["u"]}]}, "status.tasks[0].podUID: Invalid value: an ar"),
+        ({"tasks": [{**RUNNING, "attempt": "1"}]}, 'status.tasks[0].attempt: Invalid value: "1": '),
+        ({"tasks": [{**RUNNING, "attempt": -1}]}, "status.tasks[0]: Invalid value: no task's att"),
+        ({"tasks": [{**RUNNING, "attempt": 2**31 - 1}]}, "status.tasks[0]: Invalid value: no tas"),
+        ({"tasks": [{**RUNNING, "name": None}]}, "status.tasks[0]: Invalid value: no task's att"),
+        ({"tasks": [RUNNING, {**RUNNING, "exitCode": 1.5}]}, "status.tasks[1].exitCode: Invalid "),
+        ({"failure": {"task": {}, "reason": "x"}}, "status.failure.task: Invalid value: {}: must"),
+        ({"conditions": [{"type": [], "status": "True", "reason": "x", "message": ""}]},
+         "status.conditions[0].type: Invalid value: []: must be a string"),
+        ({"startTime": "0001-01-01T00:00:00+14:00"}, "status: Invalid value: ValueError("),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_it_is_told_with_its_field(status: JsonObject, error: str) -> None:
+    with pytest.raises(StatusError) as caught:
+        Status.from_wire(status)
+    assert str(caught.value).startswith(error)
+
+
 @pytest.mark.parametrize(
     ("status", "active", "ended"),
     [

@@ -24,7 +24,18 @@ def test_a_timestamp_is_read_in_utc(text: str) -> None:
     assert (time, time.tzinfo) == (NOON, UTC)
 
 
-@pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01T00:00:00Z", "2026-01-01T12:00:00"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "yesterday",
+        "2026-13-01T00:00:00Z",
+        "2026-01-01T12:00:00",
+        # Years 0 and 10000 in UTC.
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-14:00",
+    ],
+)
 def test_no_timestamp_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         parse_time(text)

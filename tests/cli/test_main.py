@@ -45,6 +45,8 @@ def test_the_version_is_printed(capsys: Output) -> None:
         ),
         (["run", "--foo"], "unrecognized arguments: --foo (see observatory run --help)"),
         (["validate", "--output", "xml", "x"], "argument -o/--output: invalid choice: 'xml'"),
+        (["run", "--a\nb"], r"unrecognized arguments: --a\nb (see observatory run --help)"),
+        (["run", "--\udcff\u202e"], r"unrecognized arguments: --\udcff\u202e (see "),
     ],
 )
 def test_a_wrong_argument_is_one_line_and_exit_2(

@@ -58,6 +58,54 @@ def test_choices_are_shown_as_they_are_typed(
     assert said.split(", ") == list(choices)
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--workers=0"], 'argument --workers: invalid value "0": must be an integer 1..256'),
+        (["--workers=257"], 'argument --workers: invalid value "257": must be an integer 1..256'),
+        (["--workers=abc"], 'argument --workers: invalid value "abc": must be an integer 1..256'),
+        (["--workers"], "argument --workers: expected one argument"),
+        (["--resync=-1s"], "unrecognized arguments: --resync=-1s"),
+        (["extra"], "unrecognized arguments: extra"),
+        (
+            ["--lease-duration=soon"],
+            'argument --lease-duration: invalid value "soon": must be seconds, such as 15 or 15s',
+        ),
+    ],
+)
+def test_a_wrong_flag_is_one_line_and_exit_2(
+    capsys: Output, flags: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["run", *flags])
+    assert caught.value.code == 2
+    assert capsys.readouterr() == ("", f"error: {message} (see observatory run --help)\n")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            ["--lease-duration=10"],
+            "--lease-renew-deadline (10s) must be less than --lease-duration (10s)",
+        ),
+        (
+            ["--lease-retry-period=9s"],
+            "--lease-retry-period (9s) times 1.2 must be less than --lease-renew-deadline (10s)",
+        ),
+        (
+            ["--lease-duration=1e300"],
+            "--lease-duration (1e+300s) must be at most 3600s: so long would nobody work",
+        ),
+    ],
+)
+def test_durations_that_contradict_each_other_are_one_line_and_exit_2(
+    capsys: Output, flags: list[str], message: str
+) -> None:
+    assert main(["run", *flags]) == 2
+    assert capsys.readouterr() == ("", f"error: {message}\n")
+
+
 @pytest.mark.parametrize("flag", ["--metrics-bind-address", "--health-probe-bind-address"])
 def test_what_is_no_address_is_refused_with_its_flag(capsys: Output, flag: str) -> None:
     assert main(["run", f"{flag}=foo"]) == 2

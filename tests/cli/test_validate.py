@@ -280,6 +280,17 @@ class Terminal(io.StringIO):
         return True
 
 
+def test_names_of_files_cannot_play_tricks_either(tmp_path: Path, capsys: Output) -> None:
+    for name in ("a\nb.yaml", "\udcff.yaml"):
+        (tmp_path / name).write_text("kind: Observatory")
+
+    assert main(["validate", str(tmp_path)]) == 1
+
+    out = capsys.readouterr().out
+    assert rf"{tmp_path}/a\nb.yaml: Observatory: " in out
+    assert rf"{tmp_path}/\udcff.yaml: Observatory: " in out
+
+
 @pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
 def test_colours_are_for_terminals_that_want_them(
     write: Path, monkeypatch: pytest.MonkeyPatch, no_color: str, *, coloured: bool

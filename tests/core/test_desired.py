@@ -42,7 +42,14 @@ def test_a_run_whose_limits_cannot_be_read_starts_nothing(field: tuple[str, obje
     assert desire(manifest({"a": []}, **dict([field]))).suspend
 
 
-@pytest.mark.parametrize("spec", [None, [], "x", {}, {"tasks": None}, {"tasks": [1, None]}])
+DEEP: object = "bottom"
+for _ in range(400):
+    DEEP = {"deeper": DEEP}
+
+
+@pytest.mark.parametrize(
+    "spec", [None, [], "x", {}, {"tasks": None}, {"tasks": [1, None]}, {"tasks": DEEP}]
+)
 def test_no_spec_is_too_odd(spec: object) -> None:
     odd = manifest({}) | {"spec": spec}
 

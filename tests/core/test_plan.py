@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from observatory.api.status import Phase, Status, TaskPhase
-from observatory.core.model import Desired, Pod, PodWait, Program
+from observatory.core.model import Desired, Plan, Pod, PodRef, PodWait, Program
 from observatory.core.plan import begins
 from tests.core.builders import (
     CHAIN,
@@ -101,6 +101,10 @@ TABLE = [
         finish=("uid-a",),
         phases={"a": "Failed", "b": "Running", "c": "Pending"}),
     Row("no more than maxConcurrent", running(LIMITED, "a"), LIMITED, pods=(pod_of(LIMITED, "a"),)),
+    Row("a recorded Pod that the cache lacks keeps its slot", running(LIMITED, "a"), LIMITED,
+        verify=("uid-a",)),
+    Row("and so does one that the cache still shows with its gate", running(LIMITED, "a"), LIMITED,
+        pods=(pod_of(LIMITED, "a", gated=True),), release=("uid-a",)),
     Row("an end frees a slot at once", running(LIMITED, "a"), LIMITED,
         pods=(pod_of(LIMITED, "a", outcome=SUCCEEDED),), starts=("b",), finish=("uid-a",)),
     Row("a suspended run starts nothing and lets what runs end", running(CHAIN, "a"),
@@ -129,6 +133,10 @@ TABLE = [
         pods=(pod_of(CHAIN, "b", outcome=SUCCEEDED, tracked=False),)),
     Row("an end is latched: what its Pod says later changes nothing", ended(CHAIN),
         pods=(pod_of(CHAIN, "c", outcome=FAILED, tracked=False),), phases={"c": "Succeeded"}),
+    Row("in mid-run too", planned(TRIO, running(TRIO, "a", "b"),
+        pod_of(TRIO, "a", outcome=SUCCEEDED), pod_of(TRIO, "b")).draft, TRIO,
+        pods=(pod_of(TRIO, "a", outcome=FAILED, tracked=False), pod_of(TRIO, "b")), starts=("c",),
+        phases={"a": "Succeeded", "b": "Running"}),
     Row("an edit after the end starts the next run", ended(CHAIN), EDITED,
         starts=("a", "z"), phases={"a": "Pending", "z": "Pending"}),
     Row("an edit in mid-run waits for its end", running(CHAIN, "a"), EDITED,
@@ -204,3 +212,19 @@ def test_a_wait_that_is_young_brings_the_key_back_when_it_is_worth_telling() -> 
 
     assert made.requeue_at == later(10)
     assert made.draft.tasks[0].reason is None
+
+
+def test_a_gated_pod_of_a_run_that_does_not_begin_is_discarded_after_a_minute() -> None:
+    kept = PodWait("SchedulingGated", None, NOW, hard=False)
+    following = ended(CHAIN).run + 1
+    pod = replace(pod_of(EDITED, "a", run=following, uid="new", gated=True), wait=kept)
+
+    def idle(second: float, *pods: Pod, desired: Desired = CHAIN) -> Plan:
+        return planned(desired, ended(CHAIN), *pods, now=later(second))
+
+    assert idle(59, pod).discard == ()
+    assert idle(59, pod).requeue_at == later(60)
+    assert idle(60, pod) == replace(idle(60), discard=(PodRef(pod.key.name, pod.uid),))
+    assert idle(60, pod, desired=EDITED).discard == ()  # the run begins with it
+    for other in ({"gated": False}, {"deleting": True}, {"identity": None}):
+        assert idle(60, replace(pod, **other)).discard == ()

@@ -81,7 +81,7 @@ def carried_out(scene: Scene, made: Plan) -> Scene:
     lost = frozenset(pod.uid for pod in made.verify)
     status = settle(made, Answers(started, {}, lost), scene.desired, scene.now)
     released = {pod.uid for pod in made.release} | {pod.uid for pod in started.values()}
-    finished = {pod.uid for pod in made.finish}
+    finished = {pod.uid for pod in (*made.finish, *made.let_go)}
     deleted = {pod.uid for pod in made.delete}
     created = tuple(
         pod_of(scene.desired, start.attempt.task, gated=True) for start in made.starts if start.body
@@ -98,10 +98,18 @@ def carried_out(scene: Scene, made: Plan) -> Scene:
 
 
 def actions(made: Plan) -> tuple[object, ...]:
-    return (made.starts, made.verify, made.release, made.finish, made.delete)
+    return (
+        made.starts,
+        made.verify,
+        made.release,
+        made.finish,
+        made.delete,
+        made.let_go,
+        made.discard,
+    )
 
 
-NOTHING = ((), (), (), (), ())
+NOTHING = ((), (), (), (), (), (), ())
 laws = settings(max_examples=150, deadline=None)
 
 

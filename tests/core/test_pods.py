@@ -233,3 +233,28 @@ def test_a_pod_that_runs_waits_for_nothing() -> None:
     running = {"phase": "Running"} | container(running={"startedAt": TIME})
 
     assert observe(on_node(stored(running))).wait is None
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("metadata", "uid"), ["u"]),
+        (("metadata", "namespace"), {}),
+        (("spec", "nodeName"), 5),
+        (("status", "containerStatuses"), [{"name": "task", "state": {"waiting": {"reason": 5}}}]),
+        (("status",), terminated("Failed", code=1, message=["x"])),
+        (("status",), terminated("Failed", code=1, reason=["x"])),
+        (("status",), {"phase": "Failed"} | container(terminated={"exitCode": "1"})),
+        (("status",), {"phase": "Failed"} | container(terminated={"exitCode": 1, "signal": 9.5})),
+    ],
+)
+def test_a_value_of_another_type_is_refused(path: tuple[str, ...], value: object) -> None:
+    pod = stored()
+    *way, last = path
+    place = pod
+    for step in way:
+        place = place[step]
+    place[last] = value
+
+    with pytest.raises((TypeError, AttributeError)):
+        observe(pod)

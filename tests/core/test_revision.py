@@ -54,5 +54,31 @@ def test_order_and_dependencies_are_indexes() -> None:
 
 @pytest.mark.parametrize("data", [None, {}, {"spec": {}}, {"spec": {"tasks": [{}]}}])
 def test_a_revision_of_somebody_else_is_refused(data: object) -> None:
-    with pytest.raises((KeyError, TypeError)):
+    with pytest.raises((KeyError, TypeError, ValueError)):
         stored_program({"metadata": {"name": "x"}, "data": data})
+
+
+A = {"name": "a", "image": "x"}
+
+
+@pytest.mark.parametrize(
+    ("tasks", "error"),
+    [
+        ([{"name": 5, "image": "x"}], r"data.spec.tasks\[0\].name: Invalid value: 5: must be"),
+        ([{**A, "dependencies": "b"}], r"data.spec.tasks\[0\].dependencies: Invalid value"),
+        ([A, A], "a task that can never start"),
+        ([{**A, "dependencies": ["a"]}], "a task that can never start"),
+        ([{**A, "dependencies": ["b"]}, {**A, "name": "b", "dependencies": ["a"]}], "cycle"),
+    ],
+)
+def test_tasks_that_could_never_end_are_not_taken_from_a_revision(
+    tasks: list[object], error: str
+) -> None:
+    with pytest.raises(ValueError, match=error):
+        stored_program({"metadata": {"name": "x"}, "data": {"spec": {"tasks": tasks}}})
+
+
+def test_fields_that_another_version_knows_keep_no_revision_from_being_read() -> None:
+    data = {"spec": {"tasks": [{**A, "retries": 3}], "finally": []}}
+
+    assert stored_program({"metadata": {"name": "x"}, "data": data}).tasks[0].name == "a"

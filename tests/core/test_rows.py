@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -64,6 +65,14 @@ def test_a_soft_wait_is_told_after_ten_seconds(
 
     assert row.reason == told
     assert tell_at == (None if back is None else later(back))
+
+
+def test_a_wait_since_a_time_that_is_far_ahead_is_told_at_once() -> None:
+    wait = PodWait("Slow", None, datetime.max.replace(tzinfo=UTC), hard=False)
+
+    row, tell_at = rows.waiting_for_pod(ROW, replace(pod_of(CHAIN, "a"), wait=wait), later(60))
+
+    assert (row.reason, row.since, tell_at) == ("Slow", later(60), None)
 
 
 @pytest.mark.parametrize("hard", [True, False])

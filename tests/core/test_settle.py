@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from observatory.api.status import Phase, Status, TaskPhase
-from observatory.core.model import Answers, PodRef, Refused
+from observatory.core.model import Answers, Outcome, PodRef, Refused
 from observatory.core.settle import retry_at, settle, tell
 from tests.core.builders import (
     CHAIN,
@@ -148,6 +148,20 @@ def test_each_failure_and_each_end_is_told_once() -> None:
 
     assert reasons(before, after) == ["TaskFailed", "RunFailed"]
     assert reasons(after, after) == []
+
+
+@pytest.mark.parametrize(
+    ("message", "note"),
+    [("boom", 'Task "a" failed: Error: boom'), (None, 'Task "a" failed: Error')],
+)
+def test_an_event_of_a_failure_ends_where_there_is_no_more_to_tell(
+    message: str | None, note: str
+) -> None:
+    before = running(CHAIN, "a")
+    outcome = Outcome(succeeded=False, reason="Error", message=message, exit_code=1)
+    after = planned(CHAIN, before, pod_of(CHAIN, "a", outcome=outcome)).draft
+
+    assert tell(before, after, CHAIN)[0].note == note
 
 
 def test_a_success_is_told_with_its_duration() -> None:

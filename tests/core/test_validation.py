@@ -1,5 +1,6 @@
 """The errors of an Observatory. The numbers are those of the catalogue of bad inputs."""
 
+import json
 import time
 from typing import Any
 
@@ -38,7 +39,14 @@ def texts(obj: object) -> list[str]:
     return [str(error) for error in validate(obj)]
 
 
+def size_of(obj: JsonObject) -> int:
+    return len(json.dumps(obj["spec"], separators=(",", ":")))
+
+
 T3999 = [f"t{index}" for index in range(3999)]
+T600 = [f"t{index}" for index in range(600)]
+DENSE = observatory(*map(task, T600), *(task(f"u{index}", *T600) for index in range(600)))
+LARGE = observatory(*(task(f"t{index}", args=["x" * 1000]) for index in range(1400)))
 
 GOOD = [
     pytest.param(observatory(task("a")), id="19 one task"),
@@ -112,6 +120,9 @@ BAD = [
     ("12 no name", named(None), ["metadata.name: Required value: or metadata.generateName"]),
     ("15 10,000 tasks", observatory(*(task(f"t{i}") for i in range(10_000))),
      ["spec.tasks: Too many: 10000: must have at most 4000 items"]),
+    ("17 all of 600 on all of 600", DENSE,
+     [(f"spec: Too long: {size_of(DENSE):,} bytes leave no room for a status of 1,200 tasks in "
+       "the same object (split the workflow, or shorten names, commands, args and env)")]),
     ("18 10,000 dependencies", observatory(task("a", *("x" * 40 for _ in range(10_000)))),
      ["spec.tasks[0].dependencies: Too many: 10000: must have at most 4000 items"]),
     ("26 zero", observatory(task("a"), maxConcurrent=0),
@@ -142,11 +153,17 @@ BAD = [
      ["spec.tasks[0].env: Too many: 10000: must have at most 1000 items"]),
     ("41 a value of 1 MiB", observatory(task("a", env=[{"name": "A", "value": "x" * 2**20}])),
      ["spec.tasks[0].env[0].value: Too long: may not be more than 131071 characters"]),
+    ("41 too much of all", LARGE,
+     [(f"spec: Too long: {size_of(LARGE):,} bytes leave no room for a status of 1,400 tasks in "
+       "the same object (split the workflow, or shorten names, commands, args and env)")]),
     ("42 variable with =", observatory(task("a", env=[{"name": "1=2"}])),
      [('spec.tasks[0].env[0].name: Invalid value: "1=2": must consist of printable ASCII '
       "characters other than '='")]),
     ("42 variable empty", observatory(task("a", env=[{"name": ""}])),
      ["spec.tasks[0].env[0].name: Required value: must not be empty"]),
+    ("42 variable in Cyrillic", observatory(task("a", env=[{"name": "\u0430"}])),
+     [(r'spec.tasks[0].env[0].name: Invalid value: "\u0430": must consist of printable ASCII '
+       "characters other than '='")]),
     ("42 variable twice", observatory(task("a", env=[{"name": "A"}, {"name": "A"}])),
      ['spec.tasks[0].env[1].name: Duplicate value: "A" (first at spec.tasks[0].env[0])']),
     ("61 four fields", observatory(task("a"), schedule="* * * *"),
@@ -157,6 +174,10 @@ BAD = [
      ['spec.schedule: Invalid value: "60 * * * *": minute: 60 out of range 0-59']),
     ("63 never", observatory(task("a"), schedule="0 0 30 2 *"),
      ['spec.schedule: Invalid value: "0 0 30 2 *": never fires: no month of it has such a day']),
+    ("65 step", observatory(task("a"), schedule="*/0 * * * *"),
+     ['spec.schedule: Invalid value: "*/0 * * * *": minute: step must be 1 or more, not 0']),
+    ("65 comma", observatory(task("a"), schedule="1,,2 * * * *"),
+     ['spec.schedule: Invalid value: "1,,2 * * * *": minute: an item is missing at a comma']),
     ("66 name", observatory(task("a"), schedule="@reboot"),
      [('spec.schedule: Unsupported value: "@reboot": supported values: "@hourly", "@daily", '
       '"@midnight", "@weekly", "@monthly", "@yearly", "@annually" (or five cron fields)')]),

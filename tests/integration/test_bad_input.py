@@ -14,184 +14,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from observatory.api.names import KIND
-from tests.integration.workflows import FINALIZER, GATE, Runs, condition, observatory, task
-from tests.support.cluster import LABELS, ROOT, Cluster, JsonObject, Operator, eventually, install
+from tests.integration.workflows import Runs, condition, observatory, task
+from tests.support.cluster import ROOT, Cluster, JsonObject, Operator, eventually, install
+from tests.support.poison import PODS, SPECS, STATUSES, TAMPERED, pod_of
 
 pytestmark = pytest.mark.integration
 
-VERSION = f"{LABELS}/v1alpha1"
 QUICK = 15
 """Seconds in which a chain of three must be done, on a machine that does much else besides."""
-HUGE = 10**30
-SOME_TIME = "2026-01-01T00:00:00Z"
-
-SPECS: dict[str, object] = {
-    "no-spec": None,
-    "spec-text": "tasks",
-    "spec-list": [1],
-    "tasks-null": {"tasks": None},
-    "tasks-map": {"tasks": {"a": 1}},
-    "tasks-texts": {"tasks": ["a", None, 5]},
-    "no-names": {"tasks": [{}, {"image": "x"}, {"name": None, "image": None}]},
-    "numbers": {"tasks": [{"name": 5, "image": 7, "command": 9, "args": HUGE}]},
-    "dependencies-text": {"tasks": [{"name": "a", "image": "x", "dependencies": "a"}]},
-    "dependencies-mixed": {"tasks": [{"name": "a", "image": "x", "dependencies": [None, {}, 3]}]},
-    "env": {"tasks": [{"name": "a", "image": "x", "env": [None, 1, {"name": {}}]}]},
-    "env-map": {"tasks": [{"name": "a", "image": "x", "env": {"A": "b"}}]},
-    "drives": {
-        "tasks": [{"name": "a", "image": "x"}],
-        "suspend": "no",
-        "maxConcurrent": "many",
-        "schedule": 5,
-    },
-    "concurrent-huge": {"tasks": [{"name": "a", "image": "x"}], "maxConcurrent": HUGE},
-    "concurrent-negative": {"tasks": [{"name": "a", "image": "x"}], "maxConcurrent": -1},
-    "suspend-number": {"tasks": [{"name": "a", "image": "x"}], "suspend": 1},
-    "schedule-list": {"tasks": [{"name": "a", "image": "x"}], "schedule": []},
-    "unicode": {"tasks": [{"name": "\u0430\u202eb", "image": "\u0000"}]},
-    "path": {"tasks": [{"name": "../../x", "image": "x"}]},
-    "long": {"tasks": [{"name": "a" * 500, "image": "x" * 5000}]},
-}
-
-STATUSES: dict[str, object] = {
-    "text": "Succeeded",
-    "list": [1],
-    "tasks-text": {"tasks": "a"},
-    "tasks-mixed": {"tasks": [1, None, "a", {}]},
-    "run-text": {"run": "first"},
-    "run-huge": {"run": HUGE},
-    "run-negative": {"run": -5},
-    "phase": {"phase": "Sleeping", "run": 1},
-    "revision": {"phase": "Running", "run": 1, "startTime": SOME_TIME, "revision": 5},
-    "times": {"phase": "Running", "run": 1, "startTime": "yesterday"},
-    "conditions": {"conditions": [1, None, {"type": 5}]},
-    "waiting": {"waitingFor": "godot", "failure": 7},
-}
-"""Whatever the schema refuses."""
-
-TAMPERED: dict[str, JsonObject] = {
-    "succeeded": {"phase": "Succeeded"},
-    "running-without-run": {"phase": "Running"},
-    "running-without-start": {"phase": "Running", "run": 1, "revision": "x-bcdfghjk"},
-    "running-without-revision": {
-        "phase": "Running",
-        "run": 1,
-        "startTime": SOME_TIME,
-    },
-    "foreign-pod": {
-        "phase": "Running",
-        "run": 1,
-        "revision": "x-bcdfghjk",
-        "startTime": SOME_TIME,
-        "tasks": [
-            {
-                "name": "a",
-                "phase": "Running",
-                "attempt": 1,
-                "podName": "nobody",
-                "podUID": "0b8e4f5c-0000-4000-8000-000000000000",
-            }
-        ],
-    },
-    "strange-pod-name": {
-        "phase": "Running",
-        "run": 1,
-        "revision": "x-bcdfghjk",
-        "startTime": SOME_TIME,
-        "tasks": [
-            {"name": "a", "phase": "Running", "attempt": 1, "podName": "../../x", "podUID": "../y"}
-        ],
-    },
-    "strange-revision": {
-        "phase": "Running",
-        "run": 1,
-        "revision": "../../../api/v1/namespaces",
-        "startTime": SOME_TIME,
-    },
-    "no-uid": {
-        "phase": "Running",
-        "run": 1,
-        "revision": "x-bcdfghjk",
-        "startTime": SOME_TIME,
-        "tasks": [{"name": "a", "phase": "Running", "attempt": 1}],
-    },
-    "unknown-task": {
-        "phase": "Running",
-        "run": 1,
-        "revision": "x-bcdfghjk",
-        "startTime": SOME_TIME,
-        "tasks": [{"name": "zzz", "phase": "Pending"}, {"name": "a", "phase": "Succeeded"}],
-    },
-    "far-future": {
-        "phase": "Running",
-        "run": 2000000000,
-        "revision": "x-bcdfghjk",
-        "startTime": "9999-12-31T23:59:59Z",
-        "tasks": [],
-    },
-    "ended-twice": {
-        "phase": "Failed",
-        "run": 1,
-        "startTime": SOME_TIME,
-        "completionTime": "2025-01-01T00:00:00Z",
-        "tasks": [{"name": "a", "phase": "Running", "attempt": 1}],
-    },
-}
-"""What the schema lets pass, and no operator would write."""
-
-
-def owner(name: str, uid: str, **fields: object) -> JsonObject:
-    return {
-        "apiVersion": VERSION,
-        "kind": KIND,
-        "name": name,
-        "uid": uid,
-        "controller": True,
-        **fields,
-    }
-
-
-STRANGER = "0b8e4f5c-1111-4000-8000-000000000000"
-PODS: dict[str, JsonObject] = {
-    "no-owner": {"labels": {"observatory": "nobody"}},
-    "empty-label": {"labels": {"observatory": ""}},
-    "empty-label-gated": {"labels": {"observatory": ""}, "gated": True},
-    "owner-gone": {"labels": {"observatory": "nobody"}, "owner": owner("nobody", STRANGER)},
-    "owner-path": {"labels": {"observatory": "x"}, "owner": owner("../../x", STRANGER)},
-    "owner-path-gated": {
-        "labels": {"observatory": "x"},
-        "owner": owner("a/b%2e", STRANGER),
-        "gated": True,
-    },
-    "forged": {
-        "labels": {"observatory": "victim", "task": "a", "run": "1", "attempt": "1"},
-        "owner": "victim",
-    },
-    "numbers": {
-        "labels": {"observatory": "victim", "task": "a", "run": "0", "attempt": "9" * 60},
-        "owner": "victim",
-        "gated": True,
-    },
-    "letters": {
-        "labels": {"observatory": "victim", "task": "", "run": "one", "attempt": "two"},
-        "owner": "victim",
-        "gated": True,
-    },
-    "digits": {
-        "labels": {"observatory": "victim", "task": "a", "run": "1_0", "attempt": "1"},
-        "owner": "victim",
-    },
-    "not-controller": {
-        "labels": {"observatory": "victim"},
-        "owner": owner("victim", STRANGER, controller=False),
-    },
-    "annotated": {
-        "labels": {"observatory": "victim"},
-        "annotations": {f"example.com/{number}": "x" * 20_000 for number in range(10)},
-    },
-    "tracked": {"labels": {"observatory": "nobody"}, "tracked": True},
-}
 
 
 class Poison:
@@ -252,26 +82,9 @@ class Poison:
         victim = self.name("victim")
         self.create([observatory(self.namespace, victim, task("a", hold=True))])
         uid = self.cluster.get("observatory", victim, "-n", self.namespace)["metadata"]["uid"]
-        self.create([self.pod(name, victim, uid, wish) for name, wish in PODS.items()])
-
-    def pod(self, name: str, victim: str, uid: str, wish: JsonObject) -> JsonObject:
-        labels = {
-            f"{LABELS}/{label}": victim if value == "victim" else value
-            for label, value in wish["labels"].items()
-        }
-        metadata: JsonObject = {"name": self.name(f"pod-{name}"), "labels": labels}
-        if "owner" in wish:
-            by = wish["owner"]
-            metadata["ownerReferences"] = [owner(victim, uid) if by == "victim" else by]
-        if "annotations" in wish:
-            metadata["annotations"] = wish["annotations"]
-        if "tracked" in wish or "gated" in wish:
-            metadata["finalizers"] = [FINALIZER]
-        spec: JsonObject = {"containers": [{"name": "other", "image": "x"}]}
-        spec["restartPolicy"] = "Never"
-        if "gated" in wish:
-            spec["schedulingGates"] = [{"name": GATE}]
-        return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+        self.create(
+            [pod_of(self.name(f"pod-{name}"), wish, victim, uid) for name, wish in PODS.items()]
+        )
 
     def absurd(self) -> None:
         """What is allowed, and far too much."""

@@ -9,24 +9,29 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from observatory.api.names import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, Key, Resource
+from observatory.api.names import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, PODS, Key, Resource
 from observatory.api.types import JsonObject
+from observatory.core.model import Refused
 from observatory.kube.api import Api, PatchKind
 from observatory.kube.client import Client
 from observatory.kube.config import load
 from observatory.kube.errors import AlreadyExists, ApiError
 from observatory.runtime.clock import SystemClock
+from observatory.runtime.podwriter import refusal
+from observatory.simulation.acts import Acts
 from observatory.simulation.apiserver import ApiServer
+from observatory.simulation.scenario import Fault
 from tests.integration.operations import (
     CRD,
     HOME,
@@ -45,10 +50,13 @@ from tests.integration.operations import (
     operations,
     outcome,
 )
-from tests.support.cluster import Cluster
+from tests.support.cluster import Cluster, eventually
 
 pytestmark = pytest.mark.integration
+T = TypeVar("T")
 _numbers = itertools.count()
+EXAMPLES = int(os.environ.get("OBSERVATORY_TEST_EXAMPLES", "100"))
+"""Sequences of operations for each kind of object."""
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +128,7 @@ def test_any_sequence_of_operations_has_the_same_outcome(
     kind: str, kubeconfig: str, runner: asyncio.Runner
 ) -> None:
     @settings(
-        max_examples=25,
+        max_examples=EXAMPLES,
         deadline=None,
         derandomize=True,
         database=None,
@@ -223,3 +231,104 @@ def test_a_watch_starts_and_ends_the_same(kubeconfig: str, runner: asyncio.Runne
 
     ours, theirs = runner.run(both())
     assert ours == theirs
+
+
+def refusal_of(create: Coroutine[None, None, JsonObject], runner: asyncio.Runner) -> Refused:
+    """What the operator makes of the refusal of a Pod, without its words."""
+    with pytest.raises(ApiError) as refused:
+        runner.run(create)
+    return replace(refusal(refused.value), message="")
+
+
+async def create_pod(api: Api, namespace: str, name: str) -> JsonObject:
+    body = body_of("pod", name, "refused", gated=True, held=False)
+    body["spec"]["containers"][0]["resources"] = {"limits": {"cpu": "1", "memory": "1Mi"}}
+    return await api.create(PODS, namespace, body)
+
+
+async def create_really(kubeconfig: str, namespace: str, name: str) -> JsonObject:
+    async with real(kubeconfig) as client:
+        return await create_pod(client, namespace, name)
+
+
+def simulated(fault: Fault) -> ApiServer:
+    """A simulated server on which somebody has done that."""
+    server = fake()
+    Acts(server, {}).do(fault)
+    return server
+
+
+def test_a_quota_refuses_the_same(cluster: Cluster, namespace: str, runner: asyncio.Runner) -> None:
+    cluster.kubectl("create", "quota", "q", "--hard=pods=1", "-n", namespace)
+    eventually(
+        lambda: cluster.get("resourcequota", "q", "-n", namespace).get("status", {}),
+        lambda status: status.get("hard") == {"pods": "1"},
+    )
+    server = simulated(Fault("quota", value=1, at=0))
+    runner.run(create_pod(server, "default", "one"))
+    runner.run(create_really(cluster.kubeconfig, namespace, "one"))
+
+    theirs = refusal_of(create_really(cluster.kubeconfig, namespace, "two"), runner)
+
+    assert theirs.reason == "QuotaExceeded"
+    assert refusal_of(create_pod(server, "default", "two"), runner) == theirs
+
+
+def test_a_policy_refuses_the_same(
+    cluster: Cluster, namespace: str, runner: asyncio.Runner
+) -> None:
+    with cluster.denied(namespace, "pods", "CREATE"):
+        theirs = refusal_of(create_really(cluster.kubeconfig, namespace, "one"), runner)
+
+    assert theirs.reason == "AdmissionDenied"
+    server = simulated(Fault("deny", value=True, at=0))
+    assert refusal_of(create_pod(server, "default", "one"), runner) == theirs
+
+
+def test_garbage_is_collected_the_same(cluster: Cluster, runner: asyncio.Runner) -> None:
+    """What a deleted object owned is deleted: at once, or marked where a finalizer holds it."""
+    label = f"{os.getpid()}-{next(_numbers)}"
+
+    async def orphan(api: Api) -> None:
+        owner = await api.create(
+            THINGS, HOME, body_of("thing", f"{label}-owner", label, gated=False, held=False)
+        )
+        reference = {
+            "apiVersion": THINGS.api_version,
+            "kind": THINGS.kind,
+            "name": owner["metadata"]["name"],
+            "uid": owner["metadata"]["uid"],
+        }
+        for name, held in (("free", False), ("held", True)):
+            body = body_of("pod", f"{label}-{name}", label, gated=True, held=held)
+            body["metadata"]["ownerReferences"] = [reference]
+            await api.create(PODS, HOME, body)
+        await api.delete(THINGS, Key(HOME, owner["metadata"]["name"]))
+
+    async def left(api: Api) -> dict[str, bool]:
+        listed = await api.list(PODS, HOME, {"labelSelector": f"{LABEL}={label}"})
+        return {
+            item["metadata"]["name"]: "deletionTimestamp" in item["metadata"]
+            for item in listed["items"]
+        }
+
+    async def really(what: Callable[[Api], Coroutine[None, None, T]]) -> T:
+        async with real(cluster.kubeconfig) as client:
+            return await what(client)
+
+    server = fake()
+    runner.run(orphan(server))
+    server.collect_garbage()
+    runner.run(really(orphan))
+    ours = runner.run(left(server))
+
+    assert ours == {f"{label}-held": True}
+    eventually(lambda: runner.run(really(left)), lambda theirs: theirs == ours)
+    release = MERGES["release"]
+
+    async def let_go(api: Api) -> JsonObject:
+        return await api.patch(PODS, Key(HOME, f"{label}-held"), release, kind=PatchKind.MERGE)
+
+    runner.run(let_go(server))
+    runner.run(really(let_go))
+    assert runner.run(left(server)) == runner.run(really(left)) == {}

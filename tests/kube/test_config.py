@@ -13,6 +13,10 @@ from observatory.kube.credentials import ClusterConfig, ConfigError, Credentials
 from tests.kube.certificates import Authority
 from tests.kube.kubeconfigs import Clock, kubeconfig, loaded, refused, token_of
 
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)
+)
+
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
@@ -58,6 +62,12 @@ def test_what_is_not_in_the_file_is_named(tmp_path: Path, context: str, message:
         (b"kind: Config\n", "current-context is not set; name one of none with --context"),
         (b"[" * 1200, "not YAML"),
         (b"a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\nkind: Config\n", "current-context"),
+        (b"a: !!bool x\n", "not YAML: KeyError"),
+        (b"a: !!timestamp x\n", "not YAML: AttributeError"),
+        (b"a: !!int ''\n", "not YAML: IndexError"),
+        (b"a: &a [*a]\n", "more than 100000 values, aliases expanded"),
+        (BOMB.encode(), "more than 100000 values, aliases expanded"),
+        (b"kind: Config\ncurrent-context: [x]\n", "context an array of 1 item not found (have: "),
     ],
 )
 def test_a_broken_file_is_one_clear_line(tmp_path: Path, content: bytes, message: str) -> None:
@@ -70,6 +80,28 @@ def test_a_file_that_cannot_be_read_is_one_clear_line(tmp_path: Path) -> None:
     missing = tmp_path / "missing"
     assert refused(missing) == f"kubeconfig {missing}: no such file"
     assert refused(tmp_path) == f"kubeconfig {tmp_path}: is a directory, not a file"
+
+
+def test_a_home_folder_of_nobody_is_one_clear_line() -> None:
+    line = "kubeconfig ~nobody-has-this-name/x: whose home folder that is, is not known"
+    assert refused(Path("~nobody-has-this-name/x")) == line
+    assert refused(None, environ={"KUBECONFIG": "~nobody-has-this-name/x"}) == line
+
+
+def test_a_path_that_is_too_long_is_one_clear_line() -> None:
+    long = "/" + "x" * 5000
+    assert refused(Path(long)) == f"kubeconfig {long}: File name too long"
+    assert "does not exist" in refused(None, environ={"KUBECONFIG": long})
+
+
+def test_of_many_contexts_a_few_are_named(tmp_path: Path) -> None:
+    contexts = [{"name": f"c{n:02}" + "x" * 100, "context": {}} for n in range(30)]
+    path = tmp_path / "config"
+    path.write_bytes(orjson.dumps({"kind": "Config", "contexts": contexts}))
+    text = refused(path, "prod")
+    assert text.startswith(f'kubeconfig {path}: context "prod" not found (have: c00x')
+    assert text.endswith("…, and 20 more)")
+    assert len(text) < 1000
 
 
 def test_no_configuration_at_all_says_what_to_do(tmp_path: Path) -> None:
@@ -96,6 +128,7 @@ def test_no_configuration_at_all_says_what_to_do(tmp_path: Path) -> None:
         ({"proxy-url": "socks5://x:1"}, {}, 'proxy-url "socks5://x:1" is not an http URL'),
         ({"proxy-url": "https://x:1"}, {}, 'proxy-url "https://x:1" is not an http URL'),
         ({"certificate-authority": "none.crt"}, {}, "none.crt: no such file"),
+        ({"certificate-authority": "x" * 5000}, {}, "x: no such file"),
         ({"certificate-authority-data": "%"}, {}, "certificate-authority-data is not base64"),
         (
             {"certificate-authority-data": base64.b64encode(b"hello").decode()},
@@ -234,3 +267,9 @@ def test_the_service_account_of_a_pod_is_used(tmp_path: Path, authority: Authori
     assert token_of(config) == "Bearer two"
     (account / "token").write_text("\n")
     assert "token is empty" in refused(None, environ=environ, service_account=account)
+
+
+def test_a_key_that_is_its_own_certificate_is_refused_with_its_file(tmp_path: Path) -> None:
+    user = {"client-certificate-data": "aGVsbG8=", "client-key-data": "aGVsbG8="}
+    path = kubeconfig(tmp_path, user=user)
+    assert refused(path).startswith(f"kubeconfig {path}: client-certificate-data, ")

@@ -82,6 +82,8 @@ def test_a_message_is_cut() -> None:
         (429, "-1", None, 1),
         (429, "nan", None, 1),
         (429, "inf", None, 1),
+        (429, "1e300", None, 300),
+        (503, None, 10**18, 300),
         (409, None, None, None),
     ],
 )

@@ -64,6 +64,11 @@ def test_a_refusal_of_an_older_token_does_not_run_the_plugin_again(tmp_path: Pat
             {},
             "its output is not an ExecCredential with a status",
         ),
+        ("answer(token=5)", {}, "its output is not an ExecCredential with a status"),
+        ("answer(clientCertificateData=['c'], clientKeyData='k')", {}, "is not an ExecCredential"),
+        ("", {"args": 5}, "it cannot be given its args, env or cluster"),
+        ("", {"args": ["a\0b"]}, "it cannot be given its args, env or cluster"),
+        ("", {"env": [{"name": "A=B", "value": "x"}]}, "it cannot be given its args, env or clu"),
     ],
 )
 def test_a_plugin_that_fails_is_one_clear_line(

@@ -70,17 +70,20 @@ def test_a_closed_connection_is_an_error_once() -> None:
         if exchange.connection == 1:
             exchange.hang_up()
         else:
-            await exchange.answer(200, {"metadata": {}})
+            await exchange.answer(200, {"metadata": {"resourceVersion": "5"}})
 
     def use(lease: LeaseConnection) -> object:
         with pytest.raises(TransportError):
             lease.get()
         return lease.get()
 
-    assert against(handler, use) == {"metadata": {}}
+    assert against(handler, use) == {"metadata": {"resourceVersion": "5"}}
 
 
-@pytest.mark.parametrize("answer", [b"<html>", b"[]", b"{}"])
+@pytest.mark.parametrize(
+    "answer",
+    [b"<html>", b"[]", b"{}", b'{"metadata": {}}', b'{"metadata": {"resourceVersion": 5}}'],
+)
 def test_an_answer_that_is_no_lease_is_no_answer(answer: bytes) -> None:
     async def handler(exchange: Exchange) -> None:
         await exchange.answer(200, answer)
@@ -163,7 +166,7 @@ def test_both_ends_are_proven_over_tls(
     clock = SystemClock()
 
     async def handler(exchange: Exchange) -> None:
-        await exchange.answer(200, {"metadata": {}})
+        await exchange.answer(200, {"metadata": {"resourceVersion": "5"}})
 
     async def main() -> object:
         async with serving(handler, context) as server:
@@ -176,7 +179,7 @@ def test_both_ends_are_proven_over_tls(
                 lease.close()
 
     if works:
-        assert asyncio.run(main()) == {"metadata": {}}
+        assert asyncio.run(main()) == {"metadata": {"resourceVersion": "5"}}
     else:
         with pytest.raises(TransportError, match="certificate verify failed"):
             asyncio.run(main())
@@ -188,7 +191,7 @@ def test_a_new_certificate_is_shown_on_a_new_connection(tmp_path: Path) -> None:
     now = [0.0]
 
     async def handler(exchange: Exchange) -> None:
-        await exchange.answer(200, {"metadata": {}})
+        await exchange.answer(200, {"metadata": {"resourceVersion": "5"}})
 
     async def main() -> list[int]:
         async with serving(handler, context) as server:

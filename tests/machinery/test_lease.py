@@ -82,6 +82,7 @@ def test_the_defaults_are_those_of_kubernetes() -> None:
             "--lease-duration (15.5s) must be whole seconds, because the Lease stores no fraction",
         ),
         ({"lease": float("inf")}, "--lease-duration (infs) must be whole seconds"),
+        ({"lease": 3601.0}, "--lease-duration (3601s) must be at most 3600s"),
     ],
 )
 def test_durations_that_could_make_two_leaders_are_refused(
@@ -168,6 +169,34 @@ def test_leadership_is_counted_from_the_sending_of_the_request() -> None:
     election.wrote(held_by("me", 2), at(6))
 
     assert (acquired, election.valid_until) == (at(10), at(12))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "taken_after"),
+    [(0, 15), (-5, 15), ("x", 15), (None, 15), ([], 15), (60, 60), (2**31 - 1, 3600)],
+)
+def test_however_long_a_lease_claims_to_be_it_runs_out(seconds: object, taken_after: int) -> None:
+    election = Election("me", Durations())
+    held = held_by("other")
+    held["spec"]["leaseDurationSeconds"] = seconds
+    for now in (0.0, taken_after - 0.1, taken_after):
+        election._next_round = at(now)
+        assert election.next(at(now), WALL) == Get()
+        election.received(held, at(now))
+        move = election.next(at(now), WALL)
+        assert isinstance(move, Update) == (now == taken_after)
+
+
+@pytest.mark.parametrize("transitions", [2**31 - 1, 10**30, -1, "x", None, 1.5, []])
+def test_a_count_of_transitions_that_nobody_could_store_starts_anew(transitions: object) -> None:
+    election = Election("me", Durations())
+    election.next(at(0), WALL)
+    election.received(lease(5, holderIdentity="", leaseTransitions=transitions), at(0))
+
+    move = election.next(at(0), WALL)
+
+    assert isinstance(move, Update)
+    assert move.spec["leaseTransitions"] == 1
 
 
 def test_a_grant_that_comes_when_it_has_run_out_is_none() -> None:

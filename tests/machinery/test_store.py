@@ -190,6 +190,9 @@ def test_an_object_that_cannot_be_indexed_is_found_out_and_changes_nothing() -> 
     with pytest.raises(ValueError, match="vega"):
         store.upsert(bad)
 
+    with pytest.raises(TypeError, match="unhashable"):
+        store.check(Star("vega", 2, owners=(["lyra"],)))  # type: ignore[arg-type]
+
     assert store.check(Star("vega", 2)) == identify(Star("vega", 2))
     assert store.get(key("vega")) == Star("vega", 1, owners=("lyra",))
     assert len(store.by_index("owner", "lyra")) == len(store) == 1

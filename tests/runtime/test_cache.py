@@ -22,6 +22,18 @@ def test_what_only_other_clients_need_is_not_cached() -> None:
     assert applied in obj["metadata"]["annotations"]  # what was given is as it was
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("generation", "x"), ("finalizers", "orphan"), ("uid", 5), ("name", ["a"]), ("namespace", {})],
+)
+def test_what_no_api_server_sends_is_not_cached(field: str, value: object) -> None:
+    obj = manifest({"a": []})
+    obj["metadata"][field] = value
+
+    with pytest.raises(TypeError, match="metadata has a value of another type"):
+        trim(obj)
+
+
 def test_pods_are_found_by_the_observatory_that_they_name() -> None:
     scope = Scope(None)
     mine = pod_of(CHAIN, "a")

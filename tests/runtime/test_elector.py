@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import queue
 from collections.abc import Callable
 
@@ -88,6 +89,21 @@ def test_a_leader_renews_with_one_request_on_one_connection() -> None:
         assert server.connections == 1
         assert set(server.tokens) == {"Bearer t"}
         assert leader.elector.release(5)
+
+
+def test_the_lease_is_renewed_while_the_event_loop_is_busy() -> None:
+    with lease_server() as server:
+
+        async def busy() -> Candidate:
+            leader = Candidate(server, "a")
+            # Nothing here gives the loop a turn.
+            assert leader.next() == "started"
+            before = leader.elector.valid_until
+            while leader.elector.valid_until == before:
+                leader.elector.check()
+            return leader
+
+        assert asyncio.run(busy()).elector.release(5)
 
 
 def test_a_server_that_hangs_ends_the_leadership_in_time() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 
 import pytest
 
@@ -8,7 +9,7 @@ from observatory.api.names import CONTROLLER_REVISIONS, OBSERVATORIES, PODS, Key
 from observatory.api.status import Status
 from observatory.api.types import JsonObject
 from observatory.core.desired import desire
-from observatory.core.model import Desired, Identity, Observed, Plan, Start
+from observatory.core.model import Desired, Identity, Observed, Plan, PodRef, Start
 from observatory.core.plan import plan
 from observatory.kube.errors import KubeError, LeaseLost, TooLarge
 from observatory.runtime.executor import Execution, Executor, slow_start
@@ -166,6 +167,24 @@ def test_a_put_without_an_answer_releases_nothing() -> None:
         desk.begin()
 
     assert desk.count("patch", "pods") == 0
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_before_its_end_is_stored_no_pod_is_let_go_and_none_deleted(*, lost: bool) -> None:
+    desk = Desk(1)
+    made = Plan(
+        draft=Status(message="ended"),
+        finish=(PodRef("ended", "uid-1"),),
+        delete=(PodRef("left", "uid-2"),),
+    )
+    if lost:
+        desk.world.server.before = failing(CUT, "update", OBSERVATORIES)
+
+    with pytest.raises(type(CUT)) if lost else nullcontext():
+        desk.execute(made, version="1")
+
+    assert desk.count("update", "observatories") == 1
+    assert desk.count("patch", "pods") == desk.count("delete", "pods") == 0
 
 
 def test_without_its_revision_no_pod_is_made() -> None:

@@ -95,7 +95,11 @@ def other_task(pod: JsonObject) -> None:
     pod["metadata"]["labels"] = {LABEL_OBSERVATORY: "night"}
 
 
-@pytest.mark.parametrize("change", [remove_gate, forge_owner, drop_owner, other_task])
+def garble(pod: JsonObject) -> None:
+    pod["status"] = "Succeeded"
+
+
+@pytest.mark.parametrize("change", [remove_gate, forge_owner, drop_owner, other_task, garble])
 def test_any_other_pod_of_that_name_is_a_conflict(change: Callable[[JsonObject], None]) -> None:
     desk = Desk()
     desk.create(change)
@@ -226,8 +230,8 @@ def test_lost_is_what_a_look_does_not_find() -> None:
     assert desk.writes() == 0
 
 
-@pytest.mark.parametrize("labels", [{}, {LABEL_OBSERVATORY: "x"}])
-def test_a_pod_that_no_watch_shows_gets_its_label_back(labels: JsonObject) -> None:
+@pytest.mark.parametrize("labels", [{}, {LABEL_OBSERVATORY: "x"}, None, ["x"], "x"])
+def test_a_pod_that_no_watch_shows_gets_its_label_back(labels: object) -> None:
     desk = Desk()
     pod = desk.create(lambda pod: pod["metadata"].update(labels=labels))
 

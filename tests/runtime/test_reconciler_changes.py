@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
@@ -59,7 +60,7 @@ def test_a_pod_deleted_by_hand_ends_its_attempt_and_is_not_made_again(state: str
         assert row["phase"] == "Succeeded"
     else:
         assert row["phase"] == "Failed"
-        assert row["reason"] == ("Error" if state == "running" else "PodDeleted")
+        assert row["reason"] == "PodDeleted"
     assert sum(world.kubelet.starts.values()) <= 1
     assert world.writes().count("create pods") == 1
     assert_at_rest(world)
@@ -172,6 +173,69 @@ def test_a_pod_whose_gate_was_removed_by_hand_is_not_adopted() -> None:
     world.run("night")
     assert world.row("night", "a")["phase"] == "Succeeded"
     assert world.held() == []
+
+
+def test_a_status_from_a_name_conflict_lets_go_of_no_pod_that_a_newer_one_records() -> None:
+    world = world_of(task("a"))
+    world.server.before = failing(CUT, "update", OBSERVATORIES)
+    world.round("night")
+    world.change_pod("a", lose_gate)
+    world.round("night")
+    assert world.row("night", "a")["reason"] == "NameConflict"
+    paused = Controller(world)
+    paused.sync()
+    world.delete_pod("a")
+    while world.row("night", "a")["phase"] != "Running":
+        world.round("night")
+    world.kubelet.run_until_idle()  # it succeeds, unseen
+    world.delete_pod("a")
+
+    paused.sync(observatories=False)
+    paused.reconcile("night")
+
+    world.run("night")
+    assert world.row("night", "a")["phase"] == "Succeeded"
+    assert world.held() == []
+
+
+def forsaken() -> World:
+    """The tasks were edited, and edited back before a status recorded the run that this began."""
+    world = world_of(task("a"))
+    world.run("night")
+    edit_a(world, "i:2")
+    world.server.before = failing(CUT, "update", OBSERVATORIES)
+    world.round("night")
+    edit_a(world, "busybox:1.36")
+    assert len(world.held()) == 1
+    return world
+
+
+def test_what_was_created_for_a_run_that_does_not_begin_is_gone_after_a_minute() -> None:
+    world = forsaken()
+    result = world.step("night")
+    assert len(world.held()) == 1
+    assert result.requeue_after is not None
+    world.now += timedelta(seconds=result.requeue_after)
+    world.run("night")
+    assert world.held() == []
+    assert world.status("night")["run"] == 1
+
+
+def test_it_is_kept_where_the_observatory_has_changed_since() -> None:
+    world = forsaken()
+    behind = Controller(world)
+    behind.sync()
+    edit_a(world, "i:2")
+    world.now += timedelta(minutes=2)
+    behind.reconcile("night")
+    assert len(world.held()) == 1
+    world.run("night")
+    assert world.status("night")["run"] == 2
+    assert world.row("night", "a")["phase"] == "Succeeded"
+
+
+def edit_a(world: World, image: str) -> None:
+    world.edit("night", tasks=[task("a", image=image)])
 
 
 def edit_image(world: World, image: str) -> None:

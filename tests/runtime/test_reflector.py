@@ -155,7 +155,7 @@ def play(world: World, story: Callable[[], Coroutine[None, None, None]]) -> None
         running = asyncio.create_task(world.reflector.run())
         await settle()
         await story()
-        assert not running.done()
+        assert not running.done(), running.exception()
         running.cancel()
         await asyncio.wait([running])
         assert running.cancelled()
@@ -471,7 +471,9 @@ def test_a_garbled_line_is_skipped_and_the_stream_goes_on() -> None:
         await settle()
 
     play(world, story)
-    assert world.skipped[0][0] == b'{"type": "ADDED", "obj\xff'
+    assert world.skipped == [
+        (b'{"type": "ADDED", "obj\xff', "a line that is not JSON, or nested more than 1,024 deep")
+    ] * len(world.skipped)
     assert world.colors() == {"vega": "white"}
     assert world.asked() == ["watch"]
 

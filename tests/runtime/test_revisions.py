@@ -128,3 +128,22 @@ def test_one_of_somebody_else_is_none(change: JsonObject) -> None:
     desk.world.server.storage.put(CONTROLLER_REVISIONS, key, stored | change)
 
     assert desk.load(name) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"revision": "x"}, {"revision": None}, {"metadata": {"ownerReferences": 5}},
+     {"metadata": {"ownerReferences": ["x"]}}],
+)  # fmt: skip
+def test_one_whose_number_or_owners_cannot_be_read_keeps_no_run_back(change: JsonObject) -> None:
+    desk = Desk()
+    name = desk.keep("v1", 1).revision
+    odd = desk.world.server.get_now(CONTROLLER_REVISIONS, Key(NAMESPACE, name))
+    metadata = odd["metadata"] | {"name": "odd"} | change.get("metadata", {})
+    desk.world.server.storage.put(
+        CONTROLLER_REVISIONS, Key(NAMESPACE, "odd"), odd | change | {"metadata": metadata}
+    )
+
+    program = desk.keep("v2", HISTORY_LIMIT + 1)
+
+    assert desk.load(program.revision) == program

@@ -17,7 +17,7 @@ from observatory.runtime.cache import Cache
 from observatory.runtime.clock import SystemClock
 from observatory.runtime.watches import watches
 from observatory.simulation.apiserver import ApiServer, Request
-from tests.runtime.test_manager import until
+from tests.runtime.test_operator import until
 from tests.runtime.world import NAMESPACE, observatory, task
 
 

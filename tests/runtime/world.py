@@ -23,7 +23,7 @@ from observatory.kube.errors import KubeError
 from observatory.runtime.cache import Cache, trim
 from observatory.runtime.reconciler import Reconciler, Result
 from observatory.simulation.apiserver import ApiServer
-from observatory.simulation.kubelet import Kubelet
+from observatory.simulation.kubelet import End, Kubelet
 
 NAMESPACE = "default"
 KEY = Key(NAMESPACE, "night")
@@ -81,12 +81,13 @@ class World:
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
         self.exit_codes: dict[str, int | None] = {}
         self.server = ApiServer(lambda: self.now)
-        self.kubelet = Kubelet(self.server, self._exit_code)
+        self.kubelet = Kubelet(self.server, self._end)
         self.controller = Controller(self)
         self.errors: list[KubeError] = []
 
-    def _exit_code(self, pod: JsonObject) -> int | None:
-        return self.exit_codes.get(pod["metadata"]["labels"].get(LABEL_TASK, ""), 0)
+    def _end(self, pod: JsonObject) -> End | None:
+        code = self.exit_codes.get(pod["metadata"]["labels"].get(LABEL_TASK, ""), 0)
+        return None if code is None else End(code)
 
     def apply(self, obj: JsonObject) -> JsonObject:
         return self.server.create_now(OBSERVATORIES, NAMESPACE, obj)

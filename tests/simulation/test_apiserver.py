@@ -157,7 +157,7 @@ def test_a_finalizer_holds_an_object_until_it_is_removed(server: ApiServer) -> N
 
 
 def test_a_pod_on_a_node_is_deleted_by_its_kubelet(server: ApiServer) -> None:
-    kubelet = Kubelet(server, exit_code=lambda _: None)
+    kubelet = Kubelet(server, end=lambda _: None)
     server.create_now(PODS, "default", PLAIN)
     kubelet.run_until_idle()
     going = server.delete_now(PODS, ONE)

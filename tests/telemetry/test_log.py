@@ -17,20 +17,12 @@ import observatory
 from observatory.api.types import JsonObject
 from observatory.telemetry.log import VALUE_LENGTH, VOCABULARY, Format, Level, configure, logger
 
+pytestmark = pytest.mark.usefixtures("log_as_before")
+
 
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
-
-
-@pytest.fixture(autouse=True)
-def _as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    structlog.reset_defaults()
-    logging.captureWarnings(capture=False)
-    root.handlers, root.level = handlers, level
 
 
 def lines(out: io.StringIO) -> list[JsonObject]:

@@ -1,0 +1,71 @@
+"""Every single fault at every single write, for a few workflows: nothing here is random."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from observatory.simulation.scenario import CUTS, Ending, Fault, Scenario
+
+
+def workflows() -> Iterator[Scenario]:
+    """Small workflows, each with what makes it special, worked on in three ways."""
+    chain = [_task("a"), _task("b", "a"), _task("c", "b")]
+    diamond = [_task("a"), _task("b", "a"), _task("c", "a"), _task("d", "b", "c")]
+    fan = [_task(f"f{number}") for number in range(4)]
+    fails = {"b": Ending(exit_code=3)}
+    slow = {"a": Ending(seconds=5.0)}
+    edited = (Fault("edit", at=0.5, value={"tasks": [_task("z", image="i:2"), *chain]}),)
+    removed = (Fault("delete", at=1.5),)
+    cancelled = (Fault("delete", at=1.5, what="held"),)
+    for about, made in (
+        ("chain", Scenario({"tasks": chain})),
+        ("diamond", Scenario({"tasks": diamond, "maxConcurrent": 2}, fails)),
+        ("fan-out", Scenario({"tasks": fan, "maxConcurrent": 1})),
+        ("edited in mid-run", Scenario({"tasks": chain}, slow, faults=edited)),
+        ("deleted in mid-run", Scenario({"tasks": diamond}, slow, faults=removed)),
+        ("cancelled in mid-run", Scenario({"tasks": diamond}, slow, faults=cancelled)),
+    ):
+        for operators, election in ((1, False), (2, False), (2, True)):
+            how = ("one operator", "two operators", "leader election")[operators - 1 + election]
+            yield replace(
+                made, about=f"{about}, {how}", operators=operators, leader_election=election
+            )
+
+
+def single_faults() -> Iterator[Fault]:
+    """One of each kind of fault that a write can meet; the write is still to be named."""
+    for when in ("before", "after"):
+        yield Fault("crash", when=when, seconds=0.5)
+        yield Fault("lose", when=when)
+        yield Fault("pause", when=when, seconds=9.0)
+    yield Fault("delay", when="before", seconds=8.0)
+    yield Fault("refuse", value=500, seconds=0.5)
+    yield Fault("refuse", value=429, seconds=2.0)
+    yield Fault("touch", when="before", value=1)
+    yield Fault("hold", what="pods", seconds=12.0)
+    yield Fault("hold", what="observatories", seconds=12.0)
+    for how in CUTS:
+        yield Fault("cut", value=how)
+
+
+def scenarios() -> Iterator[Scenario]:
+    """Every workflow undisturbed, and with every fault at every write."""
+    for workflow in workflows():
+        yield workflow
+        writes = 8 * len(workflow.spec["tasks"])
+        last = workflow.spec["tasks"][-1]["name"]
+        for write in range(1, writes):
+            for fault in (*single_faults(), Fault("squat", what=last)):
+                met = replace(fault, who="a", write=write)
+                yield replace(
+                    workflow,
+                    faults=(*workflow.faults, met),
+                    seed=write,
+                    about=f"{workflow.about}: {met.do} {met.when} write {write}",
+                )
+
+
+def _task(name: str, *needs: str, image: str = "i:1") -> dict[str, object]:
+    task: dict[str, object] = {"name": name, "image": image}
+    return task | ({"dependencies": list(needs)} if needs else {})

@@ -1,0 +1,188 @@
+"""Whole histories: the corpus, determinism, and that every fault does what it says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from observatory.kube.errors import Conflict
+from observatory.simulation.scenario import Ending, Fault, Scenario
+from observatory.simulation.wire import Wire
+from observatory.simulation.world import Outcome, _World, play
+from tests.simulation.generate import scenario
+from tests.simulation.systematic import workflows
+
+HISTORIES = sorted((Path(__file__).parents[1] / "histories").glob("*.json"))
+CHAIN = Scenario(
+    {"tasks": [{"name": "a", "image": "i"}, {"name": "b", "image": "i", "dependencies": ["a"]}]}
+)
+
+
+def story(made: Scenario) -> tuple[Outcome, list[str]]:
+    told: list[str] = []
+    outcome = play(made, lambda seconds, who, what: told.append(f"{seconds:.3f} {who}: {what}"))
+    return outcome, told
+
+
+def with_faults(*faults: Fault, **changes: Any) -> Scenario:  # noqa: ANN401
+    return replace(CHAIN, faults=faults, **changes)
+
+
+@pytest.mark.parametrize("file", HISTORIES, ids=lambda file: file.stem)
+def test_what_was_found_once_stays_mended(file: Path) -> None:
+    assert play(Scenario.load(file.read_bytes())).violations == []
+
+
+@pytest.mark.parametrize("made", list(workflows()), ids=lambda made: made.about)
+def test_without_a_fault_every_workflow_comes_to_its_end(made: Scenario) -> None:
+    assert play(made).violations == []
+
+
+@pytest.mark.parametrize("seed", range(0, 60, 7))
+def test_the_same_scenario_gives_the_same_history(seed: int) -> None:
+    made = scenario(seed)
+    assert story(made) == story(Scenario.load(made.dump()))
+
+
+def test_another_seed_gives_other_latencies() -> None:
+    assert story(CHAIN) != story(replace(CHAIN, seed=1))
+
+
+def test_telling_changes_nothing() -> None:
+    made = scenario(11)
+    assert play(made) == story(made)[0]
+
+
+WHAT_THEY_DO = [
+    (Fault("crash", "a", write=3, when="before", seconds=2), "a: is killed"),
+    (Fault("stop", "a", at=0.5, seconds=1), "a: is told to stop"),
+    (Fault("skew", "a", at=0.1, value=-86_400), "status: Succeeded 2/2"),
+    (Fault("refuse", "a", at=0.0, seconds=5, value=503), "fault: refuse a 503 for 5 s"),
+    (Fault("strip-pod", at=0.5, what="a"), "task a Running -> Failed: PodLost"),
+    (Fault("evict-pod", at=0.5, what="a"), "task a Running -> Failed: Evicted"),
+    (Fault("force-delete-pod", at=0.5, what="a"), "task a Running -> Failed"),
+    (Fault("delete-pod", at=0.5, what="a"), "task a Running -> Failed"),
+    (Fault("edit", at=0.5, value={"tasks": [{"name": "z", "image": "i"}]}), "run 2 of revision"),
+    (Fault("delete", at=0.5), "Observatory night is gone"),
+    (Fault("delete", at=0.5, what="held"), "task b Pending -> Skipped: Cancelled"),
+    (Fault("squat", at=0.5, what="b"), "(409 AlreadyExists)"),
+    (Fault("recreate", at=0.5), "Observatory night created"),
+    (Fault("touch", "a", write=3, when="before", value=1), "server: refuses write 3"),
+    (Fault("quota", at=0.0, value=0), "exceeded quota"),
+    (Fault("deny", at=0.0, value=True), "denied request"),
+    (Fault("flip-pod", at=1.2, what="a"), "Succeeded -> Failed"),
+]
+
+
+@pytest.mark.parametrize(("fault", "line"), WHAT_THEY_DO, ids=lambda each: getattr(each, "do", ""))
+def test_a_fault_does_what_it_says_and_breaks_no_promise(fault: Fault, line: str) -> None:
+    outcome, told = story(with_faults(fault))
+    assert outcome.violations == []
+    assert outcome.reached == 1
+    assert line in "\n".join(told)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_lost_request_is_sent_again_and_a_lost_answer_makes_no_second_pod(when: str) -> None:
+    outcome, told = story(with_faults(Fault("lose", "a", write=2, when=when)))
+    assert outcome.violations == []
+    asked = [line for line in told if "create pods night-a-" in line]
+    made = [line for line in told if "(a, attempt 1) created" in line]
+    assert len(made) == 1
+    assert (len(asked) > 1) is (when == "before")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault("pause", "a", at=0.5, seconds=60),
+        Fault("hold", "a", at=0.5, seconds=60, what="pods"),
+        Fault("stall", at=0.5, seconds=60),
+        Fault("partition", "a", at=0.5, seconds=60, what="all"),
+        Fault("delay", "a", write=3, when="after", seconds=60),
+        Fault("delay", "a", write=3, when="before", seconds=60),
+    ],
+    ids=lambda fault: f"{fault.do} {fault.when}",
+)
+def test_what_stands_still_goes_on_when_it_may(fault: Fault) -> None:
+    outcome, _ = story(with_faults(fault))
+    assert outcome.violations == []
+    assert outcome.seconds > 60
+
+
+@pytest.mark.parametrize("how", ["end", "reset", "expired", "gone", "empty"])
+def test_a_watch_that_ends_in_any_way_is_begun_again(how: str) -> None:
+    cuts = tuple(Fault("cut", "a", at=at / 4, value=how) for at in range(12))
+    outcome, _ = story(with_faults(*cuts, Fault("compact", at=0.6)))
+    assert (outcome.violations, outcome.reached) == ([], 13)
+
+
+def test_a_listing_of_the_past_is_believed_and_harms_nothing() -> None:
+    crash = Fault("crash", "a", at=1.5, seconds=0.2)
+    rewinds = (Fault("rewind", "a", at=1.71, what=what, value=9) for what in ("pods",))
+    assert play(with_faults(crash, *rewinds)).violations == []
+
+
+def test_a_leader_that_stands_still_is_followed_by_the_other_one() -> None:
+    lost = []
+    for name in ("a", "b"):
+        pause = Fault("pause", name, at=0.4, seconds=30)
+        outcome, told = story(with_faults(pause, operators=2, leader_election=True))
+        assert outcome.violations == []
+        lost += [name for line in told if f" {name}: lost the lease" in line]
+        other = "b" if name == "a" else "a"
+        assert any(f" {other}: sends write" in line for line in told)
+    assert len(lost) == 1, "one of them led, and so one of them lost the lease"
+
+
+def test_what_does_not_end_as_it_must_is_found() -> None:
+    """The oracle is asked about another ending than the containers had."""
+    from observatory.simulation.acts import Acts  # noqa: PLC0415
+    from observatory.simulation.apiserver import ApiServer  # noqa: PLC0415
+    from observatory.simulation.oracle import wrong_end  # noqa: PLC0415
+    from observatory.simulation.process import EPOCH  # noqa: PLC0415
+
+    acts = Acts(ApiServer(lambda: EPOCH), CHAIN.spec)
+    rows = [{"name": "a", "phase": "Succeeded"}, {"name": "b", "phase": "Succeeded"}]
+    status = {"phase": "Succeeded", "completionTime": "t", "tasks": rows}
+    stored = {"metadata": {"name": "night"}, "spec": CHAIN.spec, "status": status}
+
+    def found(made: Scenario = CHAIN, **changes: object) -> list[str]:
+        obj = {**stored, "status": {**status, **changes}}
+        return [text[:2] for text in wrong_end(made, obj, [], acts)]
+
+    assert found() == []
+    assert found(replace(CHAIN, endings={"b": Ending(exit_code=1)})) == ["I6"]
+    assert found(phase="Failed") == ["I6"]
+    assert found(tasks=rows[:1]) == ["I6"]
+    skipped = [{"name": "a", "phase": "Failed"}, {"name": "b", "phase": "Succeeded"}]
+    assert found(tasks=skipped, phase="Failed") == ["I6", "I6"]
+    assert wrong_end(CHAIN, {**stored, "status": {}}, [], acts)[0].startswith("I5")
+    assert wrong_end(CHAIN, None, [], acts)[0].startswith("I5")
+    acts.deleted = True
+    assert wrong_end(CHAIN, {**stored, "status": {"run": 1}}, [], acts)[0].startswith("I5")
+    assert wrong_end(CHAIN, {**stored, "status": {}}, [], acts) == []
+    pod = {"metadata": {"name": "p"}}
+    assert wrong_end(CHAIN, None, [pod], acts)[0].startswith("I8")
+
+
+def test_a_found_history_is_shortened_to_what_matters() -> None:
+    from tests.simulation.__main__ import shortened  # noqa: PLC0415
+
+    made = with_faults(Fault("compact", at=1.0), Fault("delete", at=0.5), Fault("stall", at=2.0))
+    short = shortened(made, lambda each: any(fault.do == "delete" for fault in each.faults))
+    assert [fault.do for fault in short.faults] == ["delete"]
+    assert [task["name"] for task in short.spec["tasks"]] == ["a"]
+
+
+@pytest.mark.parametrize(("disturbed", "found"), [(False, ["I14"]), (True, [])])
+def test_a_write_that_is_refused_though_nothing_is_amiss_was_in_vain(
+    *, disturbed: bool, found: list[str]
+) -> None:
+    world = _World(with_faults(Fault("touch", at=0.5)) if disturbed else CHAIN, None)
+    world.served(cast("Wire", SimpleNamespace(name="a")), 0, Conflict(409, "Conflict", "stale"))
+    assert [text[:3] for text in world.play().violations] == found
