@@ -23,9 +23,9 @@ class Expect:
         gone: The Observatory has been deleted, and all of its Pods with it.
         disturbed: Tasks whose Pods others have deleted or changed: they may fail.
         phase: The phase where it does not follow from the tasks, such as that of what is refused.
+        message: What the status must tell together with that phase.
         exits: Exit codes that an operator may have without being asked to end.
         denied: Whether answers of 403 are to be expected.
-        tampered: Whether somebody else writes the status: then it need not be monotone.
         kept: Whether Pods stay that nobody may let go, since their owner was orphaned.
     """
 
@@ -33,9 +33,9 @@ class Expect:
     gone: bool = False
     disturbed: tuple[str, ...] = ()
     phase: str = ""
+    message: str = ""
     exits: tuple[int, ...] = ()
     denied: bool = False
-    tampered: bool = False
     kept: bool = False
 
 

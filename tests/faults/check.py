@@ -139,6 +139,8 @@ def _end(
     if expect.phase:
         if status.get("phase", "Pending") != expect.phase:
             yield f"I6: the phase is {status.get('phase')}, and not {expect.phase}"
+        if expect.message not in (status.get("message") or ""):
+            yield f"I5: the message does not tell {expect.message}: {status.get('message')}"
         return
     if "completionTime" not in status or status.get("run") != expect.run:
         text = status.get("message") or status.get("phase")

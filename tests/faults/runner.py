@@ -217,9 +217,10 @@ class Trial:
         if expect.gone:
             return ("observatories", NAME) not in state and (expect.kept or not ours)
         status = status_of(state)
-        if expect.phase in {"", "Succeeded", "Failed"}:
+        if not expect.phase:
             return free and "completionTime" in status and status.get("run", 0) >= expect.run
-        return bool(status.get("phase") == expect.phase)
+        told = expect.message in (status.get("message") or "")
+        return bool(told and status.get("phase") == expect.phase)
 
     async def _rest(self) -> None:
         """Wait until nobody has written, or tried to, for a while: that is what I13 asks for."""

@@ -113,7 +113,7 @@ def _stream_ends(case: Case) -> Iterator[Case]:
                 on = On(verb="watch", resource=resource)
                 fault = Fault(on, how, lines=lines, times=5)
                 yield _with(case, fault, label=("F9-every", lines, how, resource))
-        cut = Fault(On(write=2), "cut", watch=resource)
+        cut = Fault(On(write=9), "cut", watch=resource)
         gone = Fault(_rewatch(resource), "status", status=410, times=2)
         yield _with(case, cut, gone, label=("F10-http-410", resource))
         late = Fault(On(write=4), "error410", watch=resource, seconds=1.3)
