@@ -22,6 +22,7 @@ class Expect:
         run: The number of the run that ends last.
         gone: The Observatory has been deleted, and all of its Pods with it.
         disturbed: Tasks whose Pods others have deleted or changed: they may fail.
+        failed: Tasks that must fail, though not by their script.
         phase: The phase where it does not follow from the tasks, such as that of what is refused.
         message: What the status must tell together with that phase.
         exits: Exit codes that an operator may have without being asked to end.
@@ -32,6 +33,7 @@ class Expect:
     run: int = 1
     gone: bool = False
     disturbed: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
     phase: str = ""
     message: str = ""
     exits: tuple[int, ...] = ()
@@ -92,7 +94,7 @@ def parse_case(content: Mapping[str, Any]) -> Case:
     fields = dict(content)
     fields["faults"] = tuple(map(parse, fields.get("faults", ())))
     expect = dict(fields.get("expect", {}))
-    for name in ("disturbed", "exits"):
+    for name in ("disturbed", "failed", "exits"):
         if name in expect:
             expect[name] = tuple(expect[name])
     try:

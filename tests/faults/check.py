@@ -25,7 +25,6 @@ from observatory.api.names import (
     FIELD_MANAGER,
     KIND,
     LABEL_OBSERVATORY,
-    LABEL_RUN,
     OBSERVATORIES,
     PODS,
 )
@@ -41,7 +40,6 @@ EVENTS_A_MINUTE = 25
 """As many Events about one object as the operator promises not to exceed."""
 READS_AT_REST = 20
 LEASE_GRACE = 1.0
-_TERMINAL = frozenset({"Succeeded", "Failed"})
 
 
 @dataclass(slots=True)
@@ -77,10 +75,11 @@ def _lines(path: Path) -> list[JsonObject]:
 def check(evidence: Evidence) -> list[str]:
     """What is wrong, in words."""
     tampered = set(evidence.result.get("tampered", ()))
-    invariants = Invariants(excused=evidence.result.get("excused", ()))
+    squatters = set(evidence.result.get("squatters", ()))
+    invariants = Invariants(excused={*squatters, *evidence.result.get("flipped", ())})
     for entry in evidence.history:
         invariants.see(entry)
-    for uid in invariants.excused & invariants.recorded.keys():
+    for uid in squatters & invariants.recorded.keys():
         invariants.violations.append(
             Violation("I1", 0, f"a status records the Pod {uid}, which the operator never made")
         )
@@ -93,7 +92,6 @@ def check(evidence: Evidence) -> list[str]:
     found = [str(each) for each in invariants.violations if not _excused(each, tampered)]
     if case is not None:
         found += _end(case, stored, pods)
-        found += [] if case.expect.disturbed else _live_at_the_end(evidence.history)
         found += _audit(evidence, case)
         found += _lease(evidence)
         found += _exits(evidence, case)
@@ -147,39 +145,8 @@ def _end(
         number = status.get("run")
         yield f"I5: run {expect.run} has not ended; the status is of run {number}: {text}"
         return
-    for text in oracle.wrong(obj["spec"]["tasks"], status, expect.disturbed):
+    for text in oracle.wrong(obj["spec"]["tasks"], status, expect.disturbed, expect.failed):
         yield f"I6: {text}"
-
-
-def _live_at_the_end(history: Sequence[Entry]) -> Iterator[str]:
-    """I12: a run is not over while one of its Pods may still run, or start."""
-    pods: dict[str, JsonObject] = {}
-    for entry in history:
-        if entry.resource == PODS:
-            pods.pop(entry.key.name, None)
-            if entry.new is not None:
-                pods[entry.key.name] = entry.new
-        elif entry.resource == OBSERVATORIES and entry.new is not None and _ends(entry):
-            status, uid = entry.new["status"], entry.new["metadata"]["uid"]
-            for name, pod in pods.items():
-                owners = pod["metadata"].get("ownerReferences") or ()
-                run = (pod["metadata"].get("labels") or {}).get(LABEL_RUN)
-                mine = any(owner["uid"] == uid for owner in owners) and run == str(status["run"])
-                if mine and _may_run(pod):
-                    yield f"I12 at version {entry.version}: the run ended while Pod {name} may run"
-
-
-def _ends(entry: Entry) -> bool:
-    """Whether this write is the end of a run."""
-    new, old = (((obj or {}).get("status") or {}) for obj in (entry.new, entry.old))
-    return "completionTime" in new and "completionTime" not in old
-
-
-def _may_run(pod: JsonObject) -> bool:
-    """Whether a container of it runs, or could be started."""
-    spec, status = pod["spec"], pod.get("status") or {}
-    never = "deletionTimestamp" in pod["metadata"] and not spec.get("nodeName")
-    return not (spec.get("schedulingGates") or status.get("phase") in _TERMINAL or never)
 
 
 def _audit(evidence: Evidence, case: Case) -> Iterator[str]:

@@ -18,9 +18,15 @@ def fails(task: JsonObject) -> bool:
 
 
 def wrong(
-    tasks: Sequence[JsonObject], status: JsonObject, disturbed: Collection[str] = ()
+    tasks: Sequence[JsonObject],
+    status: JsonObject,
+    disturbed: Collection[str] = (),
+    failed: Collection[str] = (),
 ) -> Iterator[str]:
-    """What of an ended status is not as it must be. What was disturbed may have failed."""
+    """What of an ended status is not as it must be.
+
+    What was disturbed may have failed; what `failed` names must have, whatever its script says.
+    """
     rows = {row["name"]: row for row in status.get("tasks", ())}
     phases = {name: row["phase"] for name, row in rows.items()}
     if phases.keys() != {task["name"] for task in tasks}:
@@ -34,7 +40,7 @@ def wrong(
         elif name in disturbed:
             allowed = {"Succeeded", "Failed"}
         else:
-            allowed = {"Failed" if fails(task) else "Succeeded"}
+            allowed = {"Failed" if fails(task) or name in failed else "Succeeded"}
         if phases[name] not in allowed:
             row = rows[name]
             why = ": ".join(str(row[key]) for key in ("reason", "message") if key in row)

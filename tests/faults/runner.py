@@ -137,7 +137,9 @@ class Trial:
         self._world = World(lab.upstream, self._armory, self._earlier, lambda: lab.recorder.version)
         self._proxies: list[Proxy] = []
         self.operators: list[Operator] = []
-        self._steps = Steps(lab.upstream, lab.recorder, namespace, lab.site)
+        self._steps = Steps(
+            lab.upstream, lab.recorder, namespace, lab.site, patience=max(60.0, case.patience)
+        )
         self.result: JsonObject = {}
         self.problems: list[str] = []
 
@@ -261,7 +263,8 @@ class Trial:
             for operator in self.operators if operator.log.exists()
             for text in _CRASHES if text in operator.log.read_text(errors="replace")
         ]  # fmt: skip
-        self.result["excused"] = self._steps.excused
+        self.result["squatters"] = self._steps.squatters
+        self.result["flipped"] = self._steps.flipped
         self.result["tampered"] = self._steps.tampered
         for path in self.folder.glob("*.kubeconfig"):
             path.unlink()

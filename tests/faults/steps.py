@@ -56,7 +56,6 @@ from tests.faults.site import Site
 from tests.faults.upstream import MERGE_PATCH, Upstream
 
 JsonObject = dict[str, Any]
-PATIENCE = 60.0
 LEASE = "observatory-operator"
 _PATHS = {
     "ResourceQuota": "/api/v1/namespaces/{}/resourcequotas",
@@ -78,12 +77,15 @@ class Steps:
     recorder: Recorder
     namespace: str
     site: Site | None = None
+    patience: float = 60.0
     tampered: list[int] = field(default_factory=list)
     """The versions of writes that only an operator should make."""
-    excused: list[str] = field(default_factory=list)
+    squatters: list[str] = field(default_factory=list)
     """The UIDs of Pods that were made here: no status may ever record one."""
 
-    _squatters: list[str] = field(default_factory=list)
+    flipped: list[str] = field(default_factory=list)
+    """The UIDs of Pods whose status was written here, and not by their node."""
+    _names: list[str] = field(default_factory=list)
 
     @property
     def _state(self) -> State:
@@ -94,7 +96,7 @@ class Steps:
         when = step.get("when", {})
         if "after" in when:
             await asyncio.sleep(when["after"])
-        elif when and not await self.recorder.until(self.namespace, condition(when), PATIENCE):
+        elif when and not await self.recorder.until(self.namespace, condition(when), self.patience):
             raise StepError(f"{when} did not come to be")
         await self._do(step["do"])
 
@@ -123,7 +125,9 @@ class Steps:
                 await self._delete(self.path(), {"propagationPolicy": policy})
             case {"create": dict(spec)}:
                 await self.recorder.until(
-                    self.namespace, lambda state: ("observatories", NAME) not in state, PATIENCE
+                    self.namespace,
+                    lambda state: ("observatories", NAME) not in state,
+                    self.patience,
                 )
                 await self.observe(spec)
             case {"delete-pod": str(task)}:
@@ -136,14 +140,15 @@ class Steps:
                 await self._delete(path, {"gracePeriodSeconds": 0})
             case {"squat": str(task), "as": str(how)}:
                 answer = await self.create(squatter(self._state, task, how))
-                self.excused.append(answer["metadata"]["uid"])
-                self._squatters.append(answer["metadata"]["name"])
+                self.squatters.append(answer["metadata"]["uid"])
+                self._names.append(answer["metadata"]["name"])
             case {"leave": _}:
-                for name in self._squatters:
+                for name in self._names:
                     path = _PATHS["Pod"].format(self.namespace)
                     await self._delete(f"{path}/{name}", {"gracePeriodSeconds": 0})
             case {"status-of-pod": str(task), "set": dict(status)}:
-                await self._merge(f"{self._pod(task)}/status", {"status": status})
+                answer = await self._merge(f"{self._pod(task)}/status", {"status": status})
+                self.flipped.append(answer.get("metadata", {}).get("uid", ""))
             case {"patch-pod": str(task), "merge": dict(patch)}:
                 await self._merge(self._pod(task), patch)
             case {"lease": patch}:
