@@ -53,7 +53,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         events._set_running_loop(self)  # noqa: SLF001
         self._running = True
         try:
-            while self._turn() or (wanted() and self._advance()):
+            while self._turn() or (wanted() and (bool(self._ready) or self._advance())):
                 pass
         finally:
             self._running = False

@@ -18,12 +18,17 @@ def wrong_end(
         return ["I5: the Observatory is gone, and nobody deleted it"]
     if stored is None:
         return [f"I8: Pod {pod['metadata']['name']} outlives its Observatory" for pod in pods]
+    wrong = _wrong_status(scenario, stored, acts)
+    return [] if wrong and validate(stored) else wrong  # edited into something that can't run
+
+
+def _wrong_status(scenario: Scenario, stored: JsonObject, acts: Acts) -> list[str]:
     status = stored.get("status") or {}
-    if (acts.deleted and ("completionTime" in status or not status.get("run"))) or validate(stored):
-        return []  # something holds it while it is being deleted, or it can't run any more
+    if acts.deleted and ("completionTime" in status or not status.get("run")):
+        return []  # something holds it while it is being deleted
     if "completionTime" not in status:
         return [f"I5: the run has not ended: {status.get('message')}"]
-    tasks = stored["spec"]["tasks"]
+    tasks = stored["spec"].get("tasks") or ()
     rows = {row["name"]: row for row in status.get("tasks") or ()}
     if list(rows) != [task["name"] for task in tasks]:
         return [f"I6: the tasks of the spec have not run, but {list(rows)}"]

@@ -132,12 +132,10 @@ class _World:
         quiet = QUIET_SECONDS if self._ended() or not self._healed else PATIENCE_SECONDS
         if now - max(self._written_at, self._busy_until) < quiet:
             return True
-        if self._healed:
-            return False
-        self._healed = True
-        healed = self._acts.heal()
-        if healed or not self._ended():
+        # A fault may come after the first healing: somebody suspends the run at a later write.
+        if self._acts.heal() or not (self._healed or self._ended()):
             self._written_at = now
+        self._healed = True
         return self._written_at == now
 
     def _ended(self) -> bool:

@@ -7,6 +7,7 @@ named with the command that tells it.
 from __future__ import annotations
 
 import argparse
+import gc
 import multiprocessing
 import os
 import sys
@@ -26,6 +27,8 @@ FOLDER = Path("build") / "histories"
 """Where histories are saved that broke a promise."""
 DEFAULT_HISTORIES = 12_000
 _SLICE, _FEW = 200, 20
+_GARBAGE = 100_000
+"""Objects between two collections: a history is short, and all of it dies at its end."""
 _SLICES_A_LIFE = 20
 """Slices that a process plays; then another one takes over, with an empty memory."""
 _SHOWN = 10
@@ -88,6 +91,7 @@ def _scenarios(kind: str, numbers: range) -> Iterable[Scenario]:
 
 def _play(work: tuple[str, range]) -> tuple[int, int, float, list[Found]]:
     configure(Level.ERROR)
+    gc.set_threshold(_GARBAGE)
     begun, reached, bad = time.process_time(), 0, []
     for each in _scenarios(*work):
         outcome = play(each)

@@ -76,6 +76,19 @@ def test_it_stops_where_it_is_told_to_and_goes_on_from_there() -> None:
     assert seen == [0, 1, 2, 3]
 
 
+def test_what_is_made_ready_between_two_moments_comes_before_the_next_one() -> None:
+    loop, seen = virtual_loop(), list[float]()
+    loop.call_later(9, lambda: None)
+    asked = iter([True, True, False])
+
+    def wanted() -> bool:
+        loop.call_soon(lambda: seen.append(loop.time()))
+        return next(asked)
+
+    loop.run_while(wanted)
+    assert seen[0] == 0
+
+
 def test_what_turns_in_circles_is_found() -> None:
     loop = virtual_loop()
 
