@@ -181,6 +181,8 @@ class Plan:
         draft: The status as far as it is known before the starts are answered.
         release: Recorded Pods whose gate is to be removed.
         finish: Pods whose finalizer is to be removed.
+        beforehand: Those of them that the status planned from lets go already: they are let go
+            also where the revision is refused, and with it the run.
         delete: Pods to be deleted, by UID.
         let_go: Pods in a name conflict that somebody deletes. Their finalizer is to be removed,
             unless a status that is newer than the one planned from records them.
@@ -196,6 +198,7 @@ class Plan:
     verify: tuple[PodRef, ...] = ()
     release: tuple[PodRef, ...] = ()
     finish: tuple[PodRef, ...] = ()
+    beforehand: tuple[PodRef, ...] = ()
     delete: tuple[PodRef, ...] = ()
     let_go: tuple[PodRef, ...] = ()
     discard: tuple[PodRef, ...] = ()

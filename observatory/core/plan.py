@@ -69,7 +69,12 @@ def _begin(desired: Desired, observed: Observed, now: datetime) -> Plan:
     begun = _continue(desired, replace(observed, status=status, pinned=program), now)
     count = len(program.tasks)
     note = f"Run {status.run} started: {count} task{'' if count == 1 else 's'}"
-    return replace(begun, revision=program, events=(Event("RunStarted", note, action="Start"),))
+    return replace(
+        begun,
+        revision=program,
+        beforehand=tidy(observed.status, observed.pods).finish,
+        events=(Event("RunStarted", note, action="Start"),),
+    )
 
 
 def _continue(desired: Desired, observed: Observed, now: datetime) -> Plan:

@@ -133,6 +133,8 @@ class Executor:
         except ApiError as error:
             if not refuses(error):
                 raise
+            # A namespace that is being deleted takes no revision, and waits for these.
+            await together([], *(self._pods.finish(desired, pod) for pod in plan.beforehand))
             refused = refusal(error)
             reason = "InvalidRevision" if refused.permanent else refused.reason
             status = replace(before, message=f"{reason}: {refused.message}")

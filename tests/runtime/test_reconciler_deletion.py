@@ -5,16 +5,20 @@ from __future__ import annotations
 import pytest
 
 from observatory.api.names import (
+    CONTROLLER_REVISIONS,
     FINALIZER,
     NAMESPACES,
     OBSERVATORIES,
+    PODS,
     Key,
 )
 from observatory.api.types import JsonObject
+from observatory.kube.errors import Forbidden, TransportError
 from observatory.simulation.apiserver import Request
 from tests.runtime.faults import (
     CUT,
     failing,
+    failing_write,
 )
 from tests.runtime.world import (
     CHAIN,
@@ -39,6 +43,11 @@ def hold_deletion(world: World, finalizer: str) -> None:
     stored["metadata"]["finalizers"] = [finalizer]
     world.server.storage.put(OBSERVATORIES, KEY, stored)
     world.server.delete_now(OBSERVATORIES, KEY)
+
+
+def revision_of(world: World) -> Key:
+    [(key, _)] = world.server.storage.items(CONTROLLER_REVISIONS, NAMESPACE)
+    return key
 
 
 def test_deleted_in_the_foreground_the_run_ends_only_when_its_pods_are_gone() -> None:
@@ -169,6 +178,23 @@ def test_a_namespace_that_is_deleted_is_left_empty() -> None:
 
     assert world.pods() == []
     assert world.server.storage.get(NAMESPACES, Key("", NAMESPACE)) is None
+
+
+def test_a_namespace_that_is_deleted_before_its_first_run_is_recorded_is_left_empty() -> None:
+    world = world_of(task("a"))
+    world.server.before = failing_write(CUT, 2)  # the status: the Pod is there, gated
+    with pytest.raises(TransportError):
+        world.step("night")
+    pod = world.pod_of("a")
+    assert pod["spec"]["schedulingGates"]
+    world.server.delete_now(NAMESPACES, Key("", NAMESPACE))
+    world.server.delete_now(PODS, Key(NAMESPACE, pod["metadata"]["name"]))
+    world.server.storage.remove(CONTROLLER_REVISIONS, revision_of(world))
+
+    with pytest.raises(Forbidden):  # no revision can be stored any more, so no run begins
+        world.step("night")
+
+    assert world.pods() == []
 
 
 def test_a_pod_in_a_namespace_that_is_being_deleted_is_no_failure_of_its_task() -> None:

@@ -1,0 +1,51 @@
+"""F19: what befalls the control plane itself. Everybody on the cluster feels it.
+
+["kill", "kube-apiserver"]        SIGKILL, and a new one; also "etcd", or both names
+["pause", "etcd", 5]              SIGSTOP for so many seconds
+["compact"]                       etcd forgets its history
+["compact", "kube-apiserver"]     and the API server is killed: it remembers nothing either
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import aiohttp
+
+from tests.faults.site import Site
+from tests.support.cluster import hack_cluster
+
+
+async def disrupt(site: Site, what: str, *rest: object) -> None:
+    """Do it; returns when the control plane is whole again."""
+    match (what, *rest):
+        case ("kill", *names):
+            await _kill(site, *map(str, names))
+        case ("pause", str(name), int() | float() as seconds):
+            pid = site.pid(name)
+            os.kill(pid, signal.SIGSTOP)
+            await asyncio.sleep(seconds)
+            os.kill(pid, signal.SIGCONT)
+        case ("compact", *names):
+            await _compact(site.etcd)
+            await _kill(site, *map(str, names))
+        case _:
+            raise ValueError(f"{what}: no such disruption; see disruptions.py")
+
+
+async def _kill(site: Site, *names: str) -> None:
+    for name in names:
+        os.kill(site.pid(name), signal.SIGKILL)
+    if names:
+        await asyncio.to_thread(hack_cluster, "up", "--name", site.name)
+
+
+async def _compact(etcd: str) -> None:
+    async with aiohttp.ClientSession() as session:
+        async with session.post(f"{etcd}/v3/kv/range", json={"key": "AA=="}) as answer:
+            revision = (await answer.json(content_type=None))["header"]["revision"]
+        body = {"revision": revision, "physical": True}
+        async with session.post(f"{etcd}/v3/kv/compaction", json=body) as answer:
+            answer.raise_for_status()
