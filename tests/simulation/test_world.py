@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -55,6 +57,17 @@ def test_another_seed_gives_other_latencies() -> None:
 def test_telling_changes_nothing() -> None:
     made = scenario(11)
     assert play(made) == story(made)[0]
+
+
+def test_nothing_keeps_a_history_alive_that_has_ended() -> None:
+    losses = (Fault("lose", "a", write=write, when="after") for write in (2, 5))
+    cuts = (Fault("cut", "a", at=at / 4, value=how) for at, how in enumerate(["reset", "gone"]))
+    world = _World(with_faults(*losses, *cuts), None)
+    assert world.play().reached == 4
+    left = weakref.ref(world)
+    del world
+    gc.collect()
+    assert left() is None
 
 
 WHAT_THEY_DO = [
