@@ -134,6 +134,17 @@ def test_a_watch_that_ends_in_any_way_is_begun_again(how: str) -> None:
     assert (outcome.violations, outcome.reached) == ([], 13)
 
 
+def test_a_container_may_take_longer_than_anything_is_waited_for() -> None:
+    assert play(replace(CHAIN, endings={"a": Ending(seconds=900)})).violations == []
+
+
+@pytest.mark.parametrize("edit", [{"tasks": [1]}, {"tasks": None}, {"schedule": "@daily"}])
+def test_an_edit_into_what_cannot_run_breaks_no_promise(edit: dict[str, object]) -> None:
+    for at in (0.0, 0.5, 5.0):
+        outcome = play(with_faults(Fault("edit", at=at, value=edit)))
+        assert (outcome.violations, outcome.reached) == ([], 1)
+
+
 def test_a_listing_of_the_past_is_believed_and_harms_nothing() -> None:
     crash = Fault("crash", "a", at=1.5, seconds=0.2)
     rewinds = (Fault("rewind", "a", at=1.71, what=what, value=9) for what in ("pods",))
