@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
+from observatory.api.text import one_line
 from observatory.simulation.scenario import ACTIONS, Scenario, ScenarioError
 from observatory.simulation.world import Outcome, play
 from observatory.telemetry.log import Format, Level, configure
@@ -54,12 +56,15 @@ def _replay(options: argparse.Namespace) -> int:
             scenario = Scenario.load(_content(file))
         except (OSError, ScenarioError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
-            print(f"error: {file}: {reason}", file=sys.stderr)
+            print(one_line(f"error: {file}: {reason}"), file=sys.stderr)
             code = 2
             continue
-        print(f"{file}: {scenario.about}".rstrip(": "))
-        outcome = play(scenario, None if options.quiet else _tell)
-        print(_summary(outcome, len(scenario.faults)))
+        print(one_line(f"{file}: {scenario.about}".rstrip(": ")))
+        told: list[str] = []
+        outcome = play(scenario, None if options.quiet else partial(_tell, told))
+        # Only now: what goes wrong with the output must not happen to the operator that is played.
+        told.append(_summary(outcome, len(scenario.faults)))
+        print("\n".join(told))
         code = max(code, int(bool(outcome.violations)))
     return code
 
@@ -72,12 +77,12 @@ def _content(file: str) -> bytes:
     return content
 
 
-def _tell(seconds: float, who: str, what: str) -> None:
-    print(f"{seconds:10.3f}  {who:6}  {what}")
+def _tell(told: list[str], seconds: float, who: str, what: str) -> None:
+    told.append(one_line(f"{seconds:10.3f}  {who:6}  {what}"))
 
 
 def _summary(outcome: Outcome, faults: int) -> str:
-    lines = [f"  violation: {text}" for text in outcome.violations]
+    lines = [one_line(f"  violation: {text}") for text in outcome.violations]
     lines.append(
         f"  {len(outcome.violations)} violations; {outcome.versions} writes in "
         f"{outcome.seconds:.0f} s, {outcome.reached} of {faults} faults found their moment"

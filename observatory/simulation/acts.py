@@ -43,6 +43,8 @@ class Acts:
         """The tasks whose Pods were tampered with."""
         self.excused: set[str] = set()
         """The UIDs of Pods that were taken out of the operator's hands."""
+        self.edited = False
+        """The spec may be another one than the scenario's, and not even a valid one."""
         self.deleted = False
         """The Observatory was deleted, and not made again."""
         self.was_denied = False
@@ -79,6 +81,7 @@ class Acts:
 
     def edit(self, spec: Any) -> None:  # noqa: ANN401 - JSON
         """Merge into the spec."""
+        self.edited = True
         self._merge({"spec": spec})
 
     def heal(self) -> bool:

@@ -18,8 +18,9 @@ def wrong_end(
         return ["I5: the Observatory is gone, and nobody deleted it"]
     if stored is None:
         return [f"I8: Pod {pod['metadata']['name']} outlives its Observatory" for pod in pods]
-    wrong = _wrong_status(scenario, stored, acts)
-    return [] if wrong and validate(stored) else wrong  # edited into something that can't run
+    if acts.edited and (validate(stored) or stored["spec"].get("schedule") is not None):
+        return []  # edited into something that can't run, or of which this object runs nothing
+    return _wrong_status(scenario, stored, acts)
 
 
 def _wrong_status(scenario: Scenario, stored: JsonObject, acts: Acts) -> list[str]:

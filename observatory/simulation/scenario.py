@@ -114,10 +114,23 @@ class Fault:
             raise ScenarioError(f"{path}.when: Unsupported value: {fault.when!r}: before or after")
         if fault.who not in ("", "a", "b"):
             raise ScenarioError(f"{path}.who: Unsupported value: {fault.who!r}: a or b")
-        wanted = _wrong_value(fault.do, fault.value)
-        if wanted:
-            raise ScenarioError(f"{path}.value: Invalid value: {do} needs {wanted}")
+        fault._check(path)
         return fault
+
+    def _check(self, path: str) -> None:
+        """Refuse what would do nothing, or something else than it says."""
+        if self.write is not None and self.write < 1:
+            raise ScenarioError(f"{path}.write: Invalid value: must be a number from 1")
+        if not self.who and (self.write is not None or self.do in _OF_AN_OPERATOR):
+            raise ScenarioError(f"{path}.who: Required value: which operator, a or b")
+        whats = _WHATS.get(self.do, (self.what,))
+        if self.what not in whats:
+            among = ", ".join(what or "nothing" for what in whats)
+            raise ScenarioError(f"{path}.what: Unsupported value: {self.what!r}: one of {among}")
+        if not self.what and self.do in _OF_A_TASK:
+            raise ScenarioError(f"{path}.what: Required value: the name of a task")
+        if wanted := _wrong_value(self.do, self.value):
+            raise ScenarioError(f"{path}.value: Invalid value: {self.do} needs {wanted}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +188,8 @@ class Scenario:
             raise ScenarioError("spec: Required value: the spec of an Observatory")
         if errors := validate({"metadata": {"name": "night"}, "spec": spec}):
             raise ScenarioError(f"{errors[0]}")
+        if spec.get("schedule") is not None:
+            raise ScenarioError("spec.schedule: Forbidden: a history has no clock for schedules")
         operators = _typed(wire, "", "operators", int, 1)
         if operators not in (1, 2):
             raise ScenarioError(f"operators: Unsupported value: {operators}: 1 or 2")
@@ -199,7 +214,10 @@ def _wrong_value(do: str, value: Any) -> str:  # noqa: ANN401 - JSON
     number = value if type(value) is int else -1
     wanted = {
         "refuse": (number in _STATUSES, "an HTTP status from 400 to 599"),
-        "skew": (type(value) in (int, float), "seconds, which may be negative"),
+        "skew": (
+            type(value) in (int, float) and abs(value) <= _FURTHEST,
+            f"seconds from -{_FURTHEST} to {_FURTHEST}",
+        ),
         "rewind": (number > 0, "a number of versions, at least 1"),
         "quota": (number >= 0 or value is None, "a number of Pods, or null"),
         "cut": (value in CUTS, f"one of {', '.join(CUTS)}"),
@@ -247,5 +265,20 @@ def _number(fields: JsonObject, path: str, name: str, default: float | None) -> 
 
 
 _LONGEST = 86_400
+_FURTHEST = 315_360_000  # ten years: certificates and calendars go on for longer
+_OF_AN_OPERATOR = frozenset(
+    {"crash", "stop", "pause", "skew", "lose", "delay", "refuse", "cut", "hold", "rewind"}
+    | {"partition"}
+)
+_OF_A_TASK = frozenset(
+    {"delete-pod", "force-delete-pod", "strip-pod", "evict-pod", "flip-pod", "squat"}
+)
+_WHATS = {
+    "hold": ("pods", "observatories"),
+    "rewind": ("pods", "observatories"),
+    "partition": ("leases", "others", "all"),
+    "delete": ("", "held"),
+    "recreate": ("", "held"),
+}
 _STATUSES = range(400, 600)
 _WORDS = {str: "text", int: "a whole number", bool: "true or false"}

@@ -31,8 +31,6 @@ BROKEN_AFTER = 1.0
 """Seconds after which the client knows that a request did not arrive."""
 GONE = "gone"
 WRITES = frozenset({"create", "update", "patch", "delete"})
-_CUT = TransportError("Connection reset by peer")
-_EXPIRED = Gone(410, "Expired", "too old resource version")
 
 
 class Observer(Protocol):
@@ -99,7 +97,7 @@ class Wire:
         for _, stream in self._streams:
             match how:
                 case "reset":
-                    stream.end(_CUT)
+                    stream.end(_reset())
                 case "expired":
                     stream.expire()
                 case _:
@@ -239,7 +237,7 @@ class Wire:
             self._observer.served(self, number, error)
         lost, delay = self.line.on_the_way_back(number)
         if lost:
-            error = _CUT
+            error = _reset()
         self._loop.call_later(delay + self._latency(), self._deliver, answer, result, error)
 
     def _deliver(
@@ -262,5 +260,10 @@ class Wire:
 
 def _opened(params: Mapping[str, str]) -> JsonObject:
     if params.get("resourceVersion") == GONE:
-        raise _EXPIRED
+        raise Gone(410, "Expired", "too old resource version")
     return {}
+
+
+def _reset() -> TransportError:
+    """A new one each time: an error keeps the frames that it was raised through."""
+    return TransportError("Connection reset by peer")

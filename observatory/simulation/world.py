@@ -24,7 +24,8 @@ from observatory.simulation.wire import Wire
 QUIET_SECONDS = 15.0
 """Without a write for so long, all that has ended is at rest: no pause of a plan is longer."""
 PATIENCE_SECONDS = 400.0
-"""A run that has not ended may be silent for so long: a refusal for quota may take 300."""
+"""A run that has not ended may be silent for so long, besides what its containers take: a refusal
+for quota may take 300."""
 LONGEST_SECONDS = 7200.0
 BOOKMARK_SECONDS = 50.0
 MOST_WRITES = 3000
@@ -63,6 +64,8 @@ class _World:
         self._acts = Acts(server, scenario.spec)
         self._invariants.excused = self._acts.excused
         self._processes: dict[str, Process] = {}
+        longest = max((ending.seconds for ending in scenario.endings.values()), default=0.0)
+        self._patience = PATIENCE_SECONDS + longest
         self._written_at = 0.0
         self._busy_until = 0.0
         self._requests = 0
@@ -129,7 +132,7 @@ class _World:
             return False
         if now < self._busy_until or not self._processes:
             return True
-        quiet = QUIET_SECONDS if self._ended() or not self._healed else PATIENCE_SECONDS
+        quiet = QUIET_SECONDS if self._ended() or not self._healed else self._patience
         if now - max(self._written_at, self._busy_until) < quiet:
             return True
         # A fault may come after the first healing: somebody suspends the run at a later write.

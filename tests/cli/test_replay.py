@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,33 @@ def test_a_history_is_told_write_by_write(
     assert [line for line in told if line in order] == ["starts", *order]
     assert lines[-1].startswith("  0 violations; ")
     assert lines[-1].endswith("1 of 1 faults found their moment")
+
+
+def test_nothing_in_a_file_reaches_the_terminal_as_more_than_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "odd.json"
+    touch = Fault("touch", at=0.5, value="\x1b[31mred\nline")
+    file.write_bytes(Scenario(SPEC, about="\x1b]0;title\x07", faults=(touch,)).dump())
+    bad = tmp_path / "bad.json"
+    bad.write_text('{"spec": {"tasks": [{"name": "a", "image": "i"}]}, "\\u001b[2J\\n": 1}')
+
+    assert main(["replay", str(file), str(bad)]) == 2
+
+    out, err = capsys.readouterr()
+    assert "\x1b" not in out + err
+    assert "red\\nline" in out
+    assert len(err.splitlines()) == 1
+
+
+def test_output_that_nobody_reads_does_not_happen_to_the_operator(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w", buffering=1) as closed, redirect_stdout(closed):
+        os.close(reader)
+        assert main(["replay", history(tmp_path)]) == 141
+    assert capfd.readouterr().err == ""
 
 
 def test_quiet_tells_only_how_it_ended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

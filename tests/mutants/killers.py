@@ -90,10 +90,16 @@ async def _run(tree: Path, command: Sequence[str], seconds: float) -> tuple[int,
 
 def _failures(report: Path) -> list[str]:
     return [
-        f"{case.get('file')}::{case.get('name')}"
+        f"{_place(case)}::{case.get('name')}"
         for case in ET.parse(report).iter("testcase")  # noqa: S314 -- pytest wrote it
         if case.find("failure") is not None or case.find("error") is not None
     ]
+
+
+def _place(case: ET.Element) -> str:
+    """The file of a test; the class, where a library has the method that is run."""
+    file = case.get("file", "")
+    return case.get("classname", "") if file.startswith("..") else file
 
 
 def _last_lines(output: str) -> str:

@@ -17,6 +17,7 @@ import pytest
 
 from tests.mutants.__main__ import ROOT, main
 from tests.mutants.hunt import Hunt, Mode, Result, Verdict
+from tests.mutants.killers import _failures
 from tests.mutants.mutant import PATCHES, PatchError, choose, read, read_all
 from tests.mutants.scratch import apply, copy_tree
 
@@ -201,6 +202,14 @@ def test_all_tests_find_what_no_killer_is_named_for(project: Project) -> None:
     result = asyncio.run(hunted())
 
     assert (result.verdict, result.by) == (Verdict.KILLED, (UNLOCKED,))
+
+
+def test_a_test_that_a_library_runs_goes_by_its_class(tmp_path: Path) -> None:
+    report = tmp_path / "report.xml"
+    case = '<testcase classname="tests.a.TestB" name="runTest" file="../lib/stateful.py">'
+    report.write_text(f"<testsuite>{case}<failure/></testcase></testsuite>")
+
+    assert _failures(report) == ["tests.a.TestB::runTest"]
 
 
 @pytest.mark.parametrize(

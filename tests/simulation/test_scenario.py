@@ -63,6 +63,13 @@ def test_what_is_left_out_is_as_simple_as_can_be() -> None:
         ({"faults": [{"do": "crash"}]}, "faults[0]: give either `at`, in seconds, or `write`"),
         ({"faults": [{**CRASH, "write": 1}]}, "faults[0]: give either `at`"),
         ({"faults": [{**CRASH, "who": "c"}]}, "faults[0].who: Unsupported value: 'c': a or b"),
+        ({"faults": [{"do": "crash", "at": 1}]}, "faults[0].who: Required value: which operator"),
+        ({"faults": [{"do": "stall", "write": 1}]}, "faults[0].who: Required value: which operat"),
+        ({"faults": [{"do": "stall", "write": 0}]}, "faults[0].write: Invalid value: must be a n"),
+        ({"faults": [{**CRASH, "do": "hold"}]}, "faults[0].what: Unsupported value: '': one of po"),
+        ({"faults": [{"do": "delete", "at": 1, "what": "x"}]}, "faults[0].what: Unsupported value"),
+        ({"faults": [{"do": "evict-pod", "at": 1}]}, "faults[0].what: Required value: the name of"),
+        ({"spec": {**GOOD["spec"], "schedule": "@daily"}}, "spec.schedule: Forbidden: "),
         ({"faults": [{**CRASH, "when": "now"}]}, "faults[0].when: Unsupported value: 'now'"),
         ({"faults": [{**CRASH, "seconds": 1e9}]}, "faults[0].seconds: Invalid value: must be "),
         ({"faults": [{**CRASH, "at": True}]}, "faults[0].at: Invalid value: must be seconds"),
@@ -85,10 +92,11 @@ def test_each_mistake_is_told_with_its_field(change: dict[str, Any], message: st
     [
         ("refuse", 200), ("refuse", None), ("refuse", "500"), ("refuse", True), ("rewind", 0),
         ("quota", -1), ("quota", "1"), ("cut", "off"), ("cut", None), ("deny", 1), ("edit", []),
+        ("skew", 1e12), ("skew", -1e300), ("skew", True),
     ],
 )  # fmt: skip
 def test_a_value_that_an_action_cannot_take_is_refused(do: str, value: object) -> None:
-    wire = {**GOOD, "faults": [{**CRASH, "do": do, "value": value}]}
+    wire = {**GOOD, "faults": [{**CRASH, "do": do, "what": "pods", "value": value}]}
     with pytest.raises(ScenarioError, match=rf"faults\[0\]\.value: Invalid value: {do} needs"):
         Scenario.load(orjson.dumps(wire))
 

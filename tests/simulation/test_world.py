@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -55,6 +57,17 @@ def test_another_seed_gives_other_latencies() -> None:
 def test_telling_changes_nothing() -> None:
     made = scenario(11)
     assert play(made) == story(made)[0]
+
+
+def test_nothing_keeps_a_history_alive_that_has_ended() -> None:
+    losses = (Fault("lose", "a", write=write, when="after") for write in (2, 5))
+    cuts = (Fault("cut", "a", at=at / 4, value=how) for at, how in enumerate(["reset", "gone"]))
+    world = _World(with_faults(*losses, *cuts), None)
+    assert world.play().reached == 4
+    left = weakref.ref(world)
+    del world
+    gc.collect()
+    assert left() is None
 
 
 WHAT_THEY_DO = [
@@ -119,6 +132,17 @@ def test_a_watch_that_ends_in_any_way_is_begun_again(how: str) -> None:
     cuts = tuple(Fault("cut", "a", at=at / 4, value=how) for at in range(12))
     outcome, _ = story(with_faults(*cuts, Fault("compact", at=0.6)))
     assert (outcome.violations, outcome.reached) == ([], 13)
+
+
+def test_a_container_may_take_longer_than_anything_is_waited_for() -> None:
+    assert play(replace(CHAIN, endings={"a": Ending(seconds=900)})).violations == []
+
+
+@pytest.mark.parametrize("edit", [{"tasks": [1]}, {"tasks": None}, {"schedule": "@daily"}])
+def test_an_edit_into_what_cannot_run_breaks_no_promise(edit: dict[str, object]) -> None:
+    for at in (0.0, 0.5, 5.0):
+        outcome = play(with_faults(Fault("edit", at=at, value=edit)))
+        assert (outcome.violations, outcome.reached) == ([], 1)
 
 
 def test_a_listing_of_the_past_is_believed_and_harms_nothing() -> None:
