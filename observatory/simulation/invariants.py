@@ -14,25 +14,29 @@ from dataclasses import dataclass, field
 
 from observatory.api.names import (
     CONTROLLER_REVISIONS,
-    FINALIZER,
-    GATE,
-    LABEL_ATTEMPT,
-    LABEL_RUN,
-    LABEL_TASK,
     OBSERVATORIES,
     PODS,
     Key,
 )
 from observatory.api.types import JsonObject
+from observatory.simulation.podfacts import (
+    Attempt,
+    attempt_of,
+    has_ended,
+    has_started,
+    has_succeeded,
+    in_words,
+    is_gated,
+    is_over,
+    is_tracked,
+    owner_uid,
+)
 from observatory.simulation.storage import Entry
 
 ENDED = frozenset({"Succeeded", "Failed", "Skipped"})
 
-FACTS = ("attempt", "exitCode", "podUID")
+FACTS = ("attempt", "exitCode", "podUID", "completionTime", "reason")
 """What of an ended row is decided; a status may be stored without them."""
-
-Attempt = tuple[str, str, str, str]
-"""UID of the Observatory, run, task, attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,8 @@ class Invariants:
         """The Pods of each attempt whose container has started."""
         self.recorded: dict[str, str] = {}
         """The UIDs of all Pods that a status has recorded, and the Observatory that did."""
+        self.succeeded: set[str] = set()
+        """The UIDs of all Pods that have ever told that its task exited with 0."""
         self._pods: dict[str, JsonObject] = {}
         self._revisions: dict[Key, JsonObject] = {}
         self._version = 0
@@ -95,6 +101,8 @@ class Invariants:
             self._see_pod(entry)
             if pod := entry.new or entry.old:
                 self._pods[pod["metadata"]["uid"]] = pod if entry.new else {**pod, "gone": True}
+                if has_succeeded(pod):
+                    self.succeeded.add(pod["metadata"]["uid"])
         elif entry.resource == CONTROLLER_REVISIONS and entry.new is not None:
             self._revisions[entry.key] = entry.new["data"]["spec"]
 
@@ -102,13 +110,13 @@ class Invariants:
         """Check what must hold once nothing has happened for a while: I8, nothing is held."""
         for pod in pods:
             metadata = pod["metadata"]
-            run = self.runs.get(_owner(pod))
+            run = self.runs.get(owner_uid(pod))
             if run is None or metadata["uid"] in self.excused or not run.ended:
                 continue
             name, at_rest = metadata["name"], Entry(version, PODS, run.key, None, pod)
-            if _gated(pod):
+            if is_gated(pod):
                 self._violated("I8", at_rest, f"Pod {name} is gated for ever")
-            if _tracked(pod) and (_terminal(pod) or metadata.get("deletionTimestamp")):
+            if is_tracked(pod) and (has_ended(pod) or metadata.get("deletionTimestamp")):
                 self._violated("I8", at_rest, f"Pod {name} is held by our finalizer for ever")
 
     # Observatories
@@ -131,6 +139,7 @@ class Invariants:
             was = old if same else {}
             for name, row in was.items():
                 self._check_row(entry, row, rows.get(name))
+                self._check_row_end(entry, row, rows.get(name, {}))
             fresh = [row for row in rows.values() if _is_new(row, was.get(row["name"]))]
             self._check_starts(entry, run, rows, fresh)
             for row in fresh:
@@ -179,6 +188,20 @@ class Invariants:
         if same and len(uids) > 1:
             self._violated("I7", entry, f"the Pod of task {name} changed within one attempt")
 
+    def _check_row_end(self, entry: Entry, row: JsonObject, new: JsonObject) -> None:
+        """I2, I6: an attempt is over when a status says so, and has succeeded if it says so."""
+        uid = row.get("podUID")
+        later = new.get("attempt", 0) > row.get("attempt", 0)
+        if row["phase"] != "Running" or uid is None or uid in self.excused:
+            return
+        attempt = f"attempt {row.get('attempt')} of task {row['name']}"
+        ended = new.get("phase") in ENDED
+        if (later or ended) and uid in self._pods and not is_over(self._pods[uid]):
+            what = "the next one began" if later else "its end was stored"
+            self._violated("I2" if later else "I6", entry, f"{attempt} was not over when {what}")
+        if new.get("phase") == "Succeeded" and not later and uid not in self.succeeded:
+            self._violated("I6", entry, f"{attempt} is stored as succeeded, its Pod never told so")
+
     def _check_starts(
         self, entry: Entry, run: Run, rows: Mapping[str, JsonObject], fresh: list[JsonObject]
     ) -> None:
@@ -212,14 +235,16 @@ class Invariants:
         pod = self._pods.get(row["podUID"])
         owner = entry.new["metadata"]["uid"] if entry.new else ""
         attempt = (owner, str(number), row["name"], str(row.get("attempt")))
-        if pod and row["podUID"] not in self.excused and _attempt(pod) != attempt:
-            self._violated("I1", entry, f"{_name(attempt)} is recorded with a Pod of somebody else")
+        if pod and row["podUID"] not in self.excused and attempt_of(pod) != attempt:
+            self._violated(
+                "I1", entry, f"{in_words(attempt)} is recorded with a Pod of somebody else"
+            )
 
     def _check_end(self, entry: Entry, uid: str) -> None:
         """I12: when a run ends, nothing of it runs any more."""
         for pod_uid in sorted(self.recorded.keys() & self._pods.keys() - self.excused):
             pod = self._pods[pod_uid]
-            if self.recorded[pod_uid] == uid and not _over(pod):
+            if self.recorded[pod_uid] == uid and not is_over(pod):
                 name = pod["metadata"]["name"]
                 self._violated("I12", entry, f"the run has ended, and Pod {name} has not")
 
@@ -229,56 +254,58 @@ class Invariants:
         pod = entry.new if entry.new is not None else entry.old
         if pod is None or pod["metadata"]["uid"] in self.excused:
             return
-        attempt = _attempt(pod)
+        attempt = attempt_of(pod)
         if attempt is None:
             return
         if entry.new is None:
             self._check_let_go(entry, pod)
         elif entry.old is None:
-            if not _gated(pod):
+            if not is_gated(pod):
                 self._violated("I1", entry, "a Pod was created without our gate")
-            if not _tracked(pod):
+            if not is_tracked(pod):
                 self._violated("I6", entry, "a Pod was created without our finalizer")
         else:
-            if _gated(entry.old) and not _gated(pod):
+            if is_gated(entry.old) and not is_gated(pod):
                 self._check_release(entry, pod, attempt)
-            if _tracked(entry.old) and not _tracked(pod):
+            if is_tracked(entry.old) and not is_tracked(pod):
                 self._check_let_go(entry, pod)
-            if _has_started(pod) and not _has_started(entry.old):
+            if has_started(pod) and not has_started(entry.old):
                 self._check_start(entry, pod, attempt)
 
     def _check_release(self, entry: Entry, pod: JsonObject, attempt: Attempt) -> None:
         """I1: only a recorded Pod is let start, and of each attempt only one."""
         metadata = pod["metadata"]
         if metadata["uid"] not in self.recorded:
-            self._violated("I1", entry, f"{_name(attempt)} was released before it was recorded")
+            self._violated("I1", entry, f"{in_words(attempt)} was released before it was recorded")
         if "deletionTimestamp" in metadata:
             return  # nothing binds it any more
         released = self.released.setdefault(attempt, set())
         released.add(metadata["uid"])
         if len(released) > 1:
-            self._violated("I1", entry, f"{_name(attempt)} was released in two Pods")
+            self._violated("I1", entry, f"{in_words(attempt)} was released in two Pods")
         run = self.runs.get(attempt[0])
         if run is not None and run.gone:
             return  # it was recorded before, and the garbage collector is on its way
         if run is None or run.ended or str(run.status.get("run")) != attempt[1]:
-            self._violated("I12", entry, f"{_name(attempt)} was released after its run had ended")
+            self._violated(
+                "I12", entry, f"{in_words(attempt)} was released after its run had ended"
+            )
 
     def _check_start(self, entry: Entry, pod: JsonObject, attempt: Attempt) -> None:
         """I1, I4, I12: where the container starts, it is the only one, and the run is on."""
         started = self.started.setdefault(attempt, set())
         started.add(pod["metadata"]["uid"])
         if len(started) > 1:
-            self._violated("I1", entry, f"{_name(attempt)} has started in two Pods")
+            self._violated("I1", entry, f"{in_words(attempt)} has started in two Pods")
         run = self.runs.get(attempt[0])
         if run is not None and run.ended and not run.gone:
-            self._violated("I12", entry, f"{_name(attempt)} started after its run had ended")
+            self._violated("I12", entry, f"{in_words(attempt)} started after its run had ended")
 
     def _check_let_go(self, entry: Entry, pod: JsonObject) -> None:
         """I6: a recorded Pod is held until its end is stored."""
         uid = pod["metadata"]["uid"]
         run = self.runs.get(self.recorded.get(uid, ""))
-        if run is None or run.gone or run.deleting or (entry.new is None and not _tracked(pod)):
+        if run is None or run.gone or run.deleting or (entry.new is None and not is_tracked(pod)):
             return
         running = (row for row in run.rows.values() if row["phase"] == "Running")
         if any(row.get("podUID") == uid for row in running):
@@ -294,51 +321,3 @@ def _is_new(row: JsonObject, was: JsonObject | None) -> bool:
     """Whether this row records a Pod that the one before it did not."""
     uid = row.get("podUID")
     return uid is not None and uid != (was or {}).get("podUID")
-
-
-def _owner(pod: JsonObject) -> str:
-    for owner in pod["metadata"].get("ownerReferences") or ():
-        if owner.get("controller") and owner.get("kind") == OBSERVATORIES.kind:
-            return str(owner.get("uid"))
-    return ""
-
-
-def _attempt(pod: JsonObject) -> Attempt | None:
-    """Which attempt a Pod says to be; None if it is not the Pod of an Observatory."""
-    labels, owner = pod["metadata"].get("labels") or {}, _owner(pod)
-    named = [labels.get(label) for label in (LABEL_RUN, LABEL_TASK, LABEL_ATTEMPT)]
-    if not owner or None in named:
-        return None
-    return (owner, str(named[0]), str(named[1]), str(named[2]))
-
-
-def _name(attempt: Attempt) -> str:
-    _, run, task, number = attempt
-    return f"attempt {number} of task {task} in run {run}"
-
-
-def _gated(pod: JsonObject) -> bool:
-    return any(gate.get("name") == GATE for gate in pod["spec"].get("schedulingGates") or ())
-
-
-def _tracked(pod: JsonObject) -> bool:
-    return FINALIZER in (pod["metadata"].get("finalizers") or ())
-
-
-def _terminal(pod: JsonObject) -> bool:
-    return (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
-
-
-def _over(pod: JsonObject) -> bool:
-    """Whether no container of it runs or ever will: nothing binds a Pod that is being deleted."""
-    unbound = "deletionTimestamp" in pod["metadata"] and "nodeName" not in pod["spec"]
-    return "gone" in pod or _terminal(pod) or unbound
-
-
-def _has_started(pod: JsonObject) -> bool:
-    """Whether a container of it runs or has run."""
-    status = pod.get("status") or {}
-    states = [each.get("state") or {} for each in status.get("containerStatuses") or ()]
-    return status.get("phase") == "Running" or any(
-        "running" in state or "terminated" in state for state in states
-    )

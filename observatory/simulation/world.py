@@ -67,6 +67,7 @@ class _World:
         longest = max((ending.seconds for ending in scenario.endings.values()), default=0.0)
         self._patience = PATIENCE_SECONDS + longest
         self._written_at = 0.0
+        self._asked_at = 0.0
         self._busy_until = 0.0
         self._requests = 0
         self._reached = 0
@@ -132,8 +133,11 @@ class _World:
             return False
         if now < self._busy_until or not self._processes:
             return True
-        quiet = QUIET_SECONDS if self._ended() or not self._healed else self._patience
-        if now - max(self._written_at, self._busy_until) < quiet:
+        ended = self._ended()
+        quiet = QUIET_SECONDS if ended or not self._healed else self._patience
+        # What has ended asks for nothing either; before, a refused start is asked for in vain.
+        active_at = max(self._written_at, self._asked_at if ended else 0.0)
+        if now - max(active_at, self._busy_until) < quiet:
             return True
         # A fault may come after the first healing: somebody suspends the run at a later write.
         if self._acts.heal() or not (self._healed or self._ended()):
@@ -167,6 +171,8 @@ class _World:
         found += [f"I17: nobody awaited: {crash}" for crash in self._loop.crashes]
         if self._requests > MOST_WRITES:
             found.append(f"I13: more than {MOST_WRITES} requests to write, and no end")
+        if self._loop.time() > LONGEST_SECONDS:
+            found.append(f"I13: after {LONGEST_SECONDS:.0f} s there are writes still")
         return Outcome(
             violations=found,
             seconds=self._loop.time(),
@@ -180,6 +186,7 @@ class _World:
     def sent(self, wire: Wire, request: Request, number: int) -> None:
         """See `wire.Observer`."""
         self._requests += 1
+        self._asked_at = self._loop.time()
         for fault in self._by_write.get((wire.name, number), ()):
             if fault.when == "before":
                 self._do(fault)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 
 from observatory.simulation.scenario import CUTS, Ending, Fault, Scenario
+from observatory.simulation.world import play
+
+MORE = 2
+"""Writes that faults may add to those of the undisturbed workflow, and that are met too."""
 
 
 def workflows() -> Iterator[Scenario]:
@@ -34,11 +40,14 @@ def workflows() -> Iterator[Scenario]:
 
 
 def single_faults() -> Iterator[Fault]:
-    """One of each kind of fault that a write can meet; the write is still to be named."""
+    """One of each kind of fault of a process, a request or a watch; the write is to be named."""
     for when in ("before", "after"):
         yield Fault("crash", when=when, seconds=0.5)
         yield Fault("lose", when=when)
         yield Fault("pause", when=when, seconds=9.0)
+    yield Fault("stop", seconds=0.5)
+    yield Fault("partition", what="all", seconds=5.0)
+    yield Fault("partition", what="leases", seconds=9.0)
     yield Fault("delay", when="before", seconds=8.0)
     yield Fault("refuse", value=500, seconds=0.5)
     yield Fault("refuse", value=429, seconds=2.0)
@@ -51,19 +60,31 @@ def single_faults() -> Iterator[Fault]:
 
 def scenarios() -> Iterator[Scenario]:
     """Every workflow undisturbed, and with every fault at every write."""
-    for workflow in workflows():
+    for index, workflow in enumerate(workflows()):
         yield workflow
-        writes = 8 * len(workflow.spec["tasks"])
         last = workflow.spec["tasks"][-1]["name"]
-        for write in range(1, writes):
-            for fault in (*single_faults(), Fault("squat", what=last)):
-                met = replace(fault, who="a", write=write)
-                yield replace(
-                    workflow,
-                    faults=(*workflow.faults, met),
-                    seed=write,
-                    about=f"{workflow.about}: {met.do} {met.when} write {write}",
-                )
+        for who, writes in _written(index).items():
+            for write in range(1, writes + MORE + 1):
+                for fault in (*single_faults(), Fault("squat", what=last)):
+                    met = replace(fault, who=who, write=write)
+                    yield replace(
+                        workflow,
+                        faults=(*workflow.faults, met),
+                        seed=0 if workflow.leader_election else write,  # it decides who leads
+                        about=f"{workflow.about}: {met.do} {met.when} write {write} of {who}",
+                    )
+
+
+@cache
+def _written(index: int) -> dict[str, int]:
+    """How often the operators of a workflow write, undisturbed, whose faults matter.
+
+    Without leader election one is as good as the other; with it, only the leader writes.
+    """
+    writes: Counter[str] = Counter()
+    workflow = list(workflows())[index]
+    play(workflow, lambda _, who, what: writes.update([who] if "sends write" in what else ()))
+    return dict(writes) if workflow.leader_election else {"a": writes["a"]}
 
 
 def _task(name: str, *needs: str, image: str = "i:1") -> dict[str, object]:

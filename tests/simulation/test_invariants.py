@@ -74,6 +74,10 @@ class History:
             body["metadata"]["deletionTimestamp"] = changes["deleted"]
         if "phase" in changes:
             body["status"]["phase"] = changes["phase"]
+        if changes.get("phase") in ("Succeeded", "Failed"):
+            code = changes.get("code", 0 if changes["phase"] == "Succeeded" else 1)
+            state = {"terminated": {"exitCode": code}}
+            body["status"]["containerStatuses"] = [{"name": "task", "state": state}]
         self.write(PODS, uid, body)
 
     def started(self, uid: str = "p", task: str = "a") -> None:
@@ -82,6 +86,11 @@ class History:
         self.status(running(task, uid))
         self.change(uid, gates=[])
         self.change(uid, phase="Running")
+
+    def succeeded(self, uid: str = "p", task: str = "a") -> None:
+        """Started, and then ended well."""
+        self.started(uid, task)
+        self.change(uid, phase="Succeeded")
 
     def found(self) -> list[str]:
         return [violation.invariant for violation in self.checker.violations]
@@ -152,6 +161,33 @@ def test_i2_attempts_go_up_one_by_one(history: History) -> None:
     assert "I2" in history.found()
 
 
+def test_i2_an_attempt_starts_after_the_one_before_it_is_over(history: History) -> None:
+    history.started()
+    history.status(running("a", "q", attempt=2))
+    assert history.found() == ["I2"]
+
+
+def test_i6_an_end_is_stored_once_the_pod_has_ended(history: History) -> None:
+    history.started()
+    history.status(ended("a", phase="Failed"))
+    assert history.found() == ["I6"]
+
+
+@pytest.mark.parametrize(("phase", "code"), [("Failed", 0), ("Succeeded", 1)])
+def test_i6_succeeded_is_what_its_pod_said(history: History, phase: str, code: int) -> None:
+    history.started()
+    history.change("p", phase=phase, code=code)
+    history.status(ended("a"))
+    assert history.found() == ["I6"]
+
+
+def test_i6_what_a_pod_has_once_said_counts(history: History) -> None:
+    history.succeeded()
+    history.change("p", phase="Failed")
+    history.status(ended("a"))
+    assert history.found() == []
+
+
 def test_i3_a_task_starts_after_what_it_needs(history: History) -> None:
     history.pod("q", "b")
     history.status({"name": "a", "phase": "Running", "podUID": "p"}, running("b", "q"))
@@ -187,20 +223,21 @@ def test_i6_a_pod_is_held_until_its_end_is_stored(history: History) -> None:
     [
         ended("a", phase="Failed"),
         ended("a", exitCode=1),
+        ended("a", completionTime="u"),
         running("a", "p"),
         {"name": "a", "phase": "Pending"},
     ],
 )
 def test_i7_an_end_is_final(history: History, row: JsonObject) -> None:
-    history.started()
-    history.status(ended("a", exitCode=0))
+    history.succeeded()
+    history.status(ended("a", exitCode=0, completionTime="t"))
     assert history.found() == []
     history.status(row)
     assert "I7" in history.found()
 
 
 def test_i7_an_end_may_be_stored_shorter(history: History) -> None:
-    history.started()
+    history.succeeded()
     history.status(ended("a", exitCode=0, podName="p"))
     history.status({"name": "a", "phase": "Succeeded", "attempt": 1})
     assert history.found() == []
@@ -234,8 +271,7 @@ def test_i7_a_run_is_neither_cut_off_nor_reopened_nor_numbered_down(history: His
 
 @pytest.mark.parametrize("held", [{"gates": [{"name": f"{GROUP}/start"}]}, {"gates": []}])
 def test_i8_nothing_is_held_once_the_run_has_ended(history: History, held: JsonObject) -> None:
-    history.started()
-    history.change("p", phase="Succeeded")
+    history.succeeded()
     history.status(ended("a"), completionTime="t")
     finalizers: list[str] = [] if held["gates"] else [f"{GROUP}/tracking"]
     history.change("p", finalizers=finalizers, **held)
@@ -274,6 +310,8 @@ def test_i12_a_run_ends_only_once_all_its_pods_have(over: JsonObject) -> None:
         history.pod("p")
         history.status(running("a", "p"))
         history.change("p", **how)
+        history.status(ended("a", phase="Failed"))
+        history.checker.violations.clear()
         history.status(ended("a", phase="Failed"), completionTime="t")
         assert history.found() == found
 

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from observatory.simulation.scenario import ACTIONS, Ending, Fault, Scenario, ScenarioError
+from observatory.simulation.world import play
 from tests.simulation.generate import scenario
-from tests.simulation.systematic import scenarios
+from tests.simulation.systematic import scenarios, workflows
 
 GOOD: dict[str, Any] = {"spec": {"tasks": [{"name": "a", "image": "i"}]}}
 CRASH: dict[str, Any] = {"do": "crash", "who": "a", "at": 1}
@@ -28,6 +29,31 @@ def test_every_systematic_scenario_can_be_written_and_read() -> None:
     for index, made in enumerate(scenarios()):
         if index % 100 == 0:
             assert Scenario.load(made.dump()) == made
+
+
+def written(workflow: Scenario) -> set[tuple[str, int]]:
+    """The writes of an undisturbed workflow: whose, and its how many-th."""
+    writes: set[tuple[str, int]] = set()
+
+    def tell(_: float, who: str, what: str) -> None:
+        if what.startswith("sends write "):
+            writes.add((who, int(what.split()[2].rstrip(":"))))
+
+    play(workflow, tell)
+    return writes
+
+
+def test_the_systematic_faults_meet_every_write_of_every_workflow() -> None:
+    made = list(scenarios())
+    for workflow in workflows():
+        met = {
+            (each.faults[-1].who, each.faults[-1].write)
+            for each in made
+            if each.about.startswith(f"{workflow.about}: crash")
+        }
+        writes = {(who, write) for who, write in written(workflow) if (who, 1) in met}
+        assert writes
+        assert writes <= met, workflow.about
 
 
 def test_random_scenarios_have_every_fault() -> None:

@@ -11,7 +11,10 @@ from typing import Any, cast
 
 import pytest
 
+from observatory.api.names import OBSERVATORIES
 from observatory.kube.errors import Conflict
+from observatory.simulation.acts import KEY
+from observatory.simulation.apiserver import Request
 from observatory.simulation.scenario import Ending, Fault, Scenario
 from observatory.simulation.wire import Wire
 from observatory.simulation.world import Outcome, _World, play
@@ -210,3 +213,19 @@ def test_a_write_that_is_refused_though_nothing_is_amiss_was_in_vain(
     world = _World(with_faults(Fault("touch", at=0.5)) if disturbed else CHAIN, None)
     world.served(cast("Wire", SimpleNamespace(name="a")), 0, Conflict(409, "Conflict", "stale"))
     assert [text[:3] for text in world.play().violations] == found
+
+
+@pytest.mark.parametrize("how", ["a write", "a request in vain"])
+def test_what_never_rests_is_found(how: str) -> None:
+    world = _World(CHAIN, None)
+    wire = cast("Wire", SimpleNamespace(name="a", dead=False))
+
+    def again(number: int) -> None:
+        if how == "a write":
+            world._acts.do(Fault("touch", at=0.0, value=number))
+        else:
+            world.sent(wire, Request("patch", OBSERVATORIES, KEY), 0)
+        world._loop.call_later(12, again, number + 1)
+
+    world._loop.call_later(12, again, 0)
+    assert [text[:3] for text in world.play().violations] == ["I13"]
