@@ -123,9 +123,9 @@ class Fault:
             raise ScenarioError(f"{path}.write: Invalid value: must be a number from 1")
         if not self.who and (self.write is not None or self.do in _OF_AN_OPERATOR):
             raise ScenarioError(f"{path}.who: Required value: which operator, a or b")
-        whats = _WHATS.get(self.do, (self.what,))
-        if self.what not in whats:
-            among = ", ".join(what or "nothing" for what in whats)
+        subjects = _WHATS.get(self.do, (self.what,))
+        if self.what not in subjects:
+            among = ", ".join(what or "nothing" for what in subjects)
             raise ScenarioError(f"{path}.what: Unsupported value: {self.what!r}: one of {among}")
         if not self.what and self.do in _OF_A_TASK:
             raise ScenarioError(f"{path}.what: Required value: the name of a task")
