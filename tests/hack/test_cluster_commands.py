@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -175,9 +176,16 @@ def test_what_is_not_understood_is_said_in_one_line(capsys: pytest.CaptureFixtur
 
 def test_who_interrupts_is_told_how_to_remove_this_very_cluster() -> None:
     command = [str(PROGRAM), "up", "--no-node", "--name", "one"]
+    # What runs in the background of a script, these tests for one, inherits that it is ignored.
+    default = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with (
         locked("cluster-one"),
-        subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process,
+        subprocess.Popen(
+            command,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=default,  # noqa: PLW1509 -- no thread runs here
+        ) as process,
     ):
         assert process.stderr
         assert "Waiting" in process.stderr.readline()
