@@ -15,8 +15,8 @@ from tests.integration.workflows import task
 
 JsonObject = dict[str, Any]
 _RUNNING = {"pod": "b", "is": "running"}
-_HOLD_GATE = Fault(On(verb="patch", resource="pods", nth=3), "delay", seconds=1.5)
-"""Holds the un-gating of a second task's Pod back."""
+_HOLD_GATE = Fault(On(verb="patch", resource="pods", name="-b-1-"), "delay", seconds=1.5)
+"""Holds back the un-gating of the Pod of task b, which is the first patch of it."""
 
 
 def others() -> Iterator[Case]:
