@@ -111,7 +111,7 @@ def _observatories_changed() -> Iterator[Case]:
             yield Case(
                 f"F26-namespace-deleted-{k}{name}", {"tasks": SLOW_CHAIN}, faults,
                 (_step({"after": 0.1 * k}, delete_namespace=True),),
-                expect=Expect(gone=True, denied=True), patience=40.0,
+                expect=Expect(gone=True, denied=True), patience=120.0,
             )  # fmt: skip
     for policy in ("Foreground", "Background"):
         again = _step({}, create={"tasks": EDITED})
