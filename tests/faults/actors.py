@@ -75,14 +75,18 @@ def _pods_deleted() -> Iterator[Case]:
 
 
 def _phases_flipped() -> Iterator[Case]:
-    for state in ("ended", "let-go"):
+    moments: dict[str, JsonObject] = {
+        "recorded": {"task": "b", "phase": "Succeeded"},
+        "let-go": {"pod": "b", "is": "let-go"},
+    }
+    for moment, when in moments.items():
         for phase in ("Failed", "Pending", "Running", "Unknown"):
-            yield Case(
-                f"F25-flip-{state}-{phase.lower()}", {"tasks": SLOW_CHAIN},
-                steps=({"when": {"pod": "b", "is": state},
-                        "do": {"status-of-pod": "b", "set": {"phase": phase}}},),
-                expect=Expect(disturbed=("b",) if state == "ended" else ()),
-            )  # fmt: skip
+            flip = {"when": when, "do": {"status-of-pod": "b", "set": {"phase": phase}}}
+            yield Case(f"F25-flip-{moment}-{phase.lower()}", {"tasks": SLOW_CHAIN}, steps=(flip,))
+    ended = {"pod": "b", "is": "ended"}  # and perhaps not seen yet
+    flip = {"when": ended, "do": {"status-of-pod": "b", "set": {"phase": "Failed"}}}
+    disturbed = Expect(disturbed=("b",))
+    yield Case("F25-flip-ended-failed", {"tasks": SLOW_CHAIN}, steps=(flip,), expect=disturbed)
     ends: list[tuple[str, JsonObject]] = [
         ("evicted", {"phase": "Failed", "reason": "Evicted", "containerStatuses": None}),
         ("unknown-end", {"phase": "Succeeded", "containerStatuses": None}),
