@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -119,11 +120,16 @@ class Exchange:
         """The API server's answer. What is on its way arrives, though the operator may be gone."""
 
         async def exchange() -> web.Response:
-            async with await self._send(self._target()) as response:
-                content = await response.read()
-                return web.Response(
-                    status=response.status, headers=_headers(response.headers), body=content
-                )
+            self.world.busy += self.call.counts
+            try:
+                async with await self._send(self._target()) as response:
+                    content = await response.read()
+                    headers = _headers(response.headers)
+                    return web.Response(status=response.status, headers=headers, body=content)
+            finally:
+                self.world.busy -= self.call.counts
+                if self.call.writes and self.call.resource != "leases":
+                    self.world.last_write = time.time()
 
         return await asyncio.shield(asyncio.ensure_future(exchange()))
 

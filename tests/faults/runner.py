@@ -52,9 +52,13 @@ class Verdict:
 
 
 class Lab:
-    """A cluster with a recorder, and the process that forks operators. Cases run side by side."""
+    """A cluster with a recorder, and the process that forks operators. Cases run side by side.
 
-    def __init__(self, site: Site, folder: Path) -> None:
+    With `many` cases their namespaces are emptied only, and go with the cluster.
+    """
+
+    def __init__(self, site: Site, folder: Path, *, many: bool = False) -> None:
+        self._many = many
         self.site = site
         self.folder = folder
         self.recorder = Recorder(site.etcd, folder / "recordings")
@@ -99,7 +103,7 @@ class Lab:
         verdict = await self._judge(trial)
         verdict.seconds = time.monotonic() - begun
         with contextlib.suppress(AnswerError):
-            await clear(self.upstream, namespace, case.operators)
+            await clear(self.upstream, namespace, case.operators, whole=not self._many)
         return verdict
 
     async def _judge(self, trial: Trial) -> Verdict:

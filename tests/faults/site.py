@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from observatory.api.names import API_VERSION
 from observatory.api.rbac import LEADER_ELECTION, OPERATOR, rules
 from tests.faults.upstream import Upstream
 from tests.integration.workflows import install_wishes
@@ -142,9 +143,16 @@ async def prepare(
     return tokens
 
 
-async def clear(upstream: Upstream, namespace: str, operators: int) -> None:
-    """Remove what `prepare` made."""
+async def clear(upstream: Upstream, namespace: str, operators: int, *, whole: bool) -> None:
+    """Remove what `prepare` made, and what was in it.
+
+    The end of a namespace is dear: its controller asks for every kind of object there is. Where
+    hundreds end, those whose end matters wait behind them. So unless `whole` it stays, empty.
+    """
     targets = [f"/api/v1/namespaces/{namespace}"]
+    if not whole:
+        observatories = f"/apis/{API_VERSION}/namespaces/{namespace}/observatories"
+        targets = [observatories, f"{targets[0]}/pods", f"{targets[0]}/events"]
     targets += [f"/apis/{RBAC}/clusterrolebindings/{namespace}-{role}" for role in ROLES]
     accounts = f"/api/v1/namespaces/{ACCOUNTS}/serviceaccounts"
     targets += [f"{accounts}/{namespace}-operator-{number}" for number in range(operators)]

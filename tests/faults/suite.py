@@ -126,7 +126,7 @@ async def run(
 ) -> int:  # fmt: skip
     """Run the suite, or the soak; the exit code."""
     tally = Tally("soak" if soak else "faults")
-    async with Lab(site, folder) as lab:
+    async with Lab(site, folder, many=True) as lab:
         plain = await play(lab, tables.without_faults(), tally, parallel)
         writes = {verdict.case.name: verdict.writes for verdict in plain}
         print(

@@ -1,4 +1,17 @@
-"""The cases: workloads times faults, from tables. The F-numbers are those of docs/guarantees.md."""
+"""The cases: workloads times faults, from tables.
+
+F1, F2    a crash before and after a write     F13       error answers, all or some
+F3, F4    a lost answer, a lost request        F14       slow and broken answers
+F5        two faults at once                   F15       a leader cut off, in part or whole
+F6        a watch that stands still            F16       a paused process
+F7        a list of the past                   F17       a lease that others write
+F8        events that are never seen           F18       two operators that both work
+F9        a watch that ends in every way       F19       the control plane itself
+F10       an expired watch                     F22 - F25 Pods deleted, lost, evicted, changed
+F11       a conflict                           F26       Observatories and namespaces changed
+F12       a busy server                        F27       statuses of somebody else
+F29       an end that was asked for            F28       quotas, policies, names taken
+"""
 
 from __future__ import annotations
 
