@@ -47,6 +47,7 @@ def main() -> int:
     parser.add_argument("--random-only", action="store_true", help="leave out the systematic ones")
     parser.add_argument("--fail-fast", action="store_true", help="end soon after a bad one")
     options = parser.parse_args()
+    configure(Level.ERROR)
     begun = time.monotonic()
     seeds = range(options.seed, options.seed + options.histories)
     size = _FEW if options.fail_fast else _SLICE
