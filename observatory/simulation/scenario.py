@@ -26,8 +26,10 @@ ACTIONS: Mapping[str, str] = {
     "refuse": "requests are answered with the HTTP status `value` for `seconds`",
     "cut": "the operator's watches end: `value` is end, reset, expired, gone or empty",
     "hold": "the operator's watches of `what` (pods, observatories) deliver nothing for `seconds`",
-    "rewind": "the operator's next listing of `what` is `value` versions old",
-    "partition": "no request about `what` (leases, others, all) passes for `seconds`",
+    "rewind": "the operator's next listing of `what` is `value` versions old, and nothing newer is "
+    "heard for `seconds`",
+    "partition": "nothing about `what` (leases, others, all) passes for `seconds`: no request, no "
+    "answer, no line of a watch",
     "compact": "the server forgets its history",
     "stall": "the kubelet and the scheduler stand still for `seconds`",
     "delete-pod": "somebody deletes the Pod of task `what`",
