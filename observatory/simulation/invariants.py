@@ -145,6 +145,7 @@ class Invariants:
             for row in fresh:
                 self._check_record(entry, row, run.status.get("run", 0))
                 self.recorded[row["podUID"]] = metadata["uid"]
+            self._check_reason(entry, run)
             if "completionTime" in run.status and not (same and "completionTime" in before):
                 self._check_end(entry, metadata["uid"])
         run.rows = rows
@@ -163,6 +164,17 @@ class Invariants:
             for field_ in ("completionTime", "phase", "revision"):
                 if status.get(field_) != before.get(field_):
                     self._violated("I7", entry, f"{field_} of run {last} changed after its end")
+
+    def _check_reason(self, entry: Entry, run: Run) -> None:
+        """I5: where nothing runs, the status says what the run waits for."""
+        status = run.status
+        if "run" not in status or run.ended or run.deleting:
+            return
+        phases = {row["phase"] for row in status.get("tasks") or ()}
+        reasons = {each.get("reason") for each in status.get("waitingFor") or ()}
+        stands = "Pending" in phases and "Running" not in phases
+        if stands and not reasons - {"Dependencies"}:
+            self._violated("I5", entry, "nothing runs, and nobody is told what the run waits for")
 
     def _check_row(self, entry: Entry, row: JsonObject, new: JsonObject | None) -> None:
         """I7: a row only goes forwards, and an attempt stays with its Pod."""
