@@ -99,11 +99,12 @@ class _World:
             loop.run_while(self._goes_on)
         except HotLoopError as error:
             hot.append(f"I13: {error}")
-        outcome = self._verdict(hot)
-        for process in self._processes.values():
-            process.end()
-        loop.close()
-        return outcome
+        try:
+            return self._verdict(hot)
+        finally:
+            for process in self._processes.values():
+                process.end()
+            loop.close()
 
     def _start(self) -> None:
         for name in ("a", "b")[: self._scenario.operators]:
