@@ -173,7 +173,7 @@ class _World:
         if self._requests > MOST_WRITES:
             found.append(f"I13: more than {MOST_WRITES} requests to write, and no end")
         if self._loop.time() > LONGEST_SECONDS:
-            found.append(f"I13: after {LONGEST_SECONDS:.0f} s there are writes still")
+            found.append(f"I13: it has not come to rest in {LONGEST_SECONDS:.0f} s")
         return Outcome(
             violations=found,
             seconds=self._loop.time(),
