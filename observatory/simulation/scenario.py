@@ -198,7 +198,7 @@ class Scenario:
         endings, faults = wire.get("endings") or {}, wire.get("faults") or []
         if not isinstance(endings, dict) or not isinstance(faults, list):
             raise ScenarioError("endings must be an object, faults must be an array")
-        return cls(
+        made = cls(
             spec=spec,
             endings={name: _ending(ending, f"endings.{name}") for name, ending in endings.items()},
             operators=operators,
@@ -209,6 +209,9 @@ class Scenario:
             seed=_typed(wire, "", "seed", int, 0),
             about=_typed(wire, "", "about", str, ""),
         )
+        if operators == 1 and any(fault.who == "b" for fault in made.faults):
+            raise ScenarioError("operators: Invalid value: 1: a fault is about b, so it must be 2")
+        return made
 
 
 def _wrong_value(do: str, value: Any) -> str:  # noqa: ANN401 - JSON
