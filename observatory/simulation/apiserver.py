@@ -63,7 +63,8 @@ class ApiServer:
         self.after: Hook = _nothing
         self.requests: list[Request] = []
         self.admission: list[Callable[[Resource, JsonObject], None]] = []
-        """Asked before an object is created; what they raise is the answer."""
+        """Asked before an object is created, and before it is known whether its name is taken; what
+        they raise is the answer."""
         for name in namespaces:
             self.create_now(NAMESPACES, "", {"metadata": {"name": name}})
 
@@ -196,10 +197,10 @@ class ApiServer:
                 raise rules.not_found(NAMESPACES, namespace)
             if home["metadata"].get("deletionTimestamp"):
                 raise rules.terminating(resource, key)
-        if self.storage.get(resource, key) is not None:
-            raise rules.already_exists(resource, key.name)
         for admit in self.admission:
             admit(resource, item)
+        if self.storage.get(resource, key) is not None:
+            raise rules.already_exists(resource, key.name)
         self._uids += 1
         item["metadata"]["uid"] = f"00000000-0000-4000-8000-{self._uids:012d}"
         item["metadata"]["creationTimestamp"] = self.time()

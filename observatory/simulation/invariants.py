@@ -145,6 +145,7 @@ class Invariants:
             for row in fresh:
                 self._check_record(entry, row, run.status.get("run", 0))
                 self.recorded[row["podUID"]] = metadata["uid"]
+            self._check_reason(entry, run)
             if "completionTime" in run.status and not (same and "completionTime" in before):
                 self._check_end(entry, metadata["uid"])
         run.rows = rows
@@ -163,6 +164,27 @@ class Invariants:
             for field_ in ("completionTime", "phase", "revision"):
                 if status.get(field_) != before.get(field_):
                     self._violated("I7", entry, f"{field_} of run {last} changed after its end")
+
+    def _tasks(self, entry: Entry, run: Run) -> Iterable[JsonObject]:
+        """The tasks that the run is pinned to; none if their revision is not stored."""
+        key = Key(entry.key.namespace, run.status.get("revision", ""))
+        tasks: Iterable[JsonObject] = self._revisions.get(key, {}).get("tasks", ())
+        return tasks
+
+    def _check_reason(self, entry: Entry, run: Run) -> None:
+        """I5: where nothing runs, and something could, the status says what the run waits for."""
+        status = run.status
+        phases = {row["name"]: row["phase"] for row in status.get("tasks") or ()}
+        reasons = {each.get("reason") for each in status.get("waitingFor") or ()}
+        if run.ended or run.deleting or "Running" in phases.values():
+            return
+        ready = any(
+            phases.get(task["name"]) == "Pending"
+            and all(phases.get(need) == "Succeeded" for need in task.get("dependencies") or ())
+            for task in self._tasks(entry, run)
+        )
+        if ready and not reasons - {"Dependencies"}:
+            self._violated("I5", entry, "nothing runs, and nobody is told what the run waits for")
 
     def _check_row(self, entry: Entry, row: JsonObject, new: JsonObject | None) -> None:
         """I7: a row only goes forwards, and an attempt stays with its Pod."""
@@ -208,10 +230,10 @@ class Invariants:
         """I3, I4, I12: what a status begins to record is what may start now."""
         if not fresh:
             return
-        key = Key(entry.key.namespace, run.status.get("revision", ""))
-        tasks = {task["name"]: task for task in self._revisions.get(key, {}).get("tasks", ())}
+        tasks = {task["name"]: task for task in self._tasks(entry, run)}
         if not tasks:
-            self._violated("I5", entry, f"it starts tasks of revision {key.name}, which is unknown")
+            revision = run.status.get("revision")
+            self._violated("I5", entry, f"it starts tasks of revision {revision}, which is unknown")
         for row in fresh:
             name = row["name"]
             needs = tasks.get(name, {}).get("dependencies") or ()

@@ -16,16 +16,16 @@ class Line:
     """What becomes of the next requests. Times are those of the loop.
 
     Attributes:
-        holds: Until when the watches of a resource deliver nothing, by plural.
-        rewinds: How many versions the next listing of a resource is old.
+        rewinds: How many versions the next listing of a resource is old, and for how many seconds
+            nothing newer is heard.
         gone: The next watch is refused with 410.
         empty: So many of the next watches end at once, without a word.
     """
 
-    holds: dict[str, float] = field(default_factory=dict)
-    rewinds: dict[str, int] = field(default_factory=dict)
+    rewinds: dict[str, tuple[int, float]] = field(default_factory=dict)
     gone: bool = False
     empty: int = 0
+    _holds: dict[str, float] = field(default_factory=dict)
     _lose: set[str] = field(default_factory=set)
     _delay: dict[str, float] = field(default_factory=dict)
     _refusal: int = 0
@@ -43,9 +43,9 @@ class Line:
             case "refuse":
                 self._refusal, self._refused_until = int(fault.value or 500), until
             case "hold":
-                self.holds[fault.what] = until
+                self._holds[fault.what] = until
             case "rewind":
-                self.rewinds[fault.what] = int(fault.value or 1)
+                self.rewinds[fault.what] = int(fault.value or 1), fault.seconds
             case "partition":
                 self._partitions[fault.what] = until
             case _:
@@ -59,11 +59,25 @@ class Line:
         """The same of its answer."""
         return self._once("after", number)
 
+    def reconnect(self) -> None:
+        """Forget what was about the connections of a process that is no more."""
+        self._holds.clear()
+
+    def hold(self, resource: Resource, until: float) -> None:
+        """Deliver nothing of the watches of a resource until then."""
+        self._holds[resource.plural] = max(until, self._holds.get(resource.plural, 0.0))
+
+    def silent_until(self, resource: Resource) -> float:
+        """Until when the watches of a resource deliver nothing."""
+        return max(self._holds.get(resource.plural, 0.0), self._parted_until(resource))
+
     def blocked(self, resource: Resource, now: float) -> bool:
-        """Whether requests about the resource do not pass now."""
+        """Whether requests about the resource, and their answers, do not pass now."""
+        return now < self._parted_until(resource)
+
+    def _parted_until(self, resource: Resource) -> float:
         about = "leases" if resource == LEASES else "others"
-        until = max(self._partitions.get(about, 0.0), self._partitions.get("all", 0.0))
-        return now < until
+        return max(self._partitions.get(about, 0.0), self._partitions.get("all", 0.0))
 
     def refused(self, now: float) -> ApiError | None:
         """The answer to whatever is asked now, if it is the same to everything."""

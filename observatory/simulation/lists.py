@@ -12,13 +12,16 @@ from observatory.simulation import rules
 from observatory.simulation.selectors import matcher
 from observatory.simulation.storage import Storage
 
+_State = tuple[int, Resource, str | None, str | None, str | None]
+"""A version, and what of it was listed: many things are, at one version."""
+
 
 class Lists:
     """Serves pages; a continue token names the state of the first page and where to go on."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._states: dict[int, list[JsonObject]] = {}
+        self._states: dict[_State, list[JsonObject]] = {}
 
     def page(
         self, resource: Resource, namespace: str | None, params: Mapping[str, str]
@@ -31,7 +34,7 @@ class Lists:
         end = start + limit if limit else len(items)
         metadata: JsonObject = {"resourceVersion": str(version)}
         if end < len(items):
-            self._states[version] = items
+            self._states[_state(version, resource, namespace, params)] = items
             token = f"{version}:{end}"
             metadata["continue"] = base64.urlsafe_b64encode(token.encode()).decode()
             metadata["remainingItemCount"] = len(items) - end
@@ -56,14 +59,22 @@ class Lists:
                 text = "specifying resource version is not allowed when using continue"
                 raise BadRequest(400, "BadRequest", text)
             version, start = map(int, base64.urlsafe_b64decode(token).split(b":"))
-            if version < self._storage.compacted or version not in self._states:
+            state = _state(version, resource, namespace, params)
+            if version < self._storage.compacted or state not in self._states:
                 raise Gone(410, "Expired", "The provided continue parameter is too old")
-            return version, start, self._states[version]
+            return version, start, self._states[state]
         if wanted.isdigit() and int(wanted) > self._storage.version:
             raise too_large(wanted, self._storage.version)
         matches = matcher(params)
         items = [item for _, item in self._storage.items(resource, namespace) if matches(item)]
         return self._storage.version, 0, items
+
+
+def _state(
+    version: int, resource: Resource, namespace: str | None, params: Mapping[str, str]
+) -> _State:
+    selectors = params.get("labelSelector"), params.get("fieldSelector")
+    return version, resource, namespace, *selectors
 
 
 def too_large(wanted: str, version: int) -> ApiError:

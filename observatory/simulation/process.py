@@ -28,6 +28,7 @@ from observatory.machinery.lease import (
     Wait,
 )
 from observatory.runtime.operator import Operator
+from observatory.simulation.line import Line
 from observatory.simulation.loop import VirtualLoop
 from observatory.simulation.scenario import Fault
 from observatory.simulation.wire import Wire
@@ -113,6 +114,7 @@ class Process:
         self._connect = connect
         self._election = leader_election
         self._tell = tell
+        self._line = Line()
         self._lives = 0
         self._skew = 0.0
         self._again = SHORTEST_BREAK
@@ -127,6 +129,9 @@ class Process:
         self._lives += 1
         identity = f"{self.name}-{self._lives}"
         self.wire = self._connect(identity)
+        # What keeps one life from the server keeps the next one from it too.
+        self._line.reconnect()
+        self.wire.line = self._line
         clock = VirtualClock(self._loop, lambda: self._skew)
         self._operator = Operator(
             (),

@@ -26,8 +26,10 @@ ACTIONS: Mapping[str, str] = {
     "refuse": "requests are answered with the HTTP status `value` for `seconds`",
     "cut": "the operator's watches end: `value` is end, reset, expired, gone or empty",
     "hold": "the operator's watches of `what` (pods, observatories) deliver nothing for `seconds`",
-    "rewind": "the operator's next listing of `what` is `value` versions old",
-    "partition": "no request about `what` (leases, others, all) passes for `seconds`",
+    "rewind": "the operator's next listing of `what` is `value` versions old, and nothing newer is "
+    "heard for `seconds`",
+    "partition": "nothing about `what` (leases, others, all) passes for `seconds`: no request, no "
+    "answer, no line of a watch",
     "compact": "the server forgets its history",
     "stall": "the kubelet and the scheduler stand still for `seconds`",
     "delete-pod": "somebody deletes the Pod of task `what`",
@@ -196,7 +198,7 @@ class Scenario:
         endings, faults = wire.get("endings") or {}, wire.get("faults") or []
         if not isinstance(endings, dict) or not isinstance(faults, list):
             raise ScenarioError("endings must be an object, faults must be an array")
-        return cls(
+        made = cls(
             spec=spec,
             endings={name: _ending(ending, f"endings.{name}") for name, ending in endings.items()},
             operators=operators,
@@ -207,6 +209,9 @@ class Scenario:
             seed=_typed(wire, "", "seed", int, 0),
             about=_typed(wire, "", "about", str, ""),
         )
+        if operators == 1 and any(fault.who == "b" for fault in made.faults):
+            raise ScenarioError("operators: Invalid value: 1: a fault is about b, so it must be 2")
+        return made
 
 
 def _wrong_value(do: str, value: Any) -> str:  # noqa: ANN401 - JSON

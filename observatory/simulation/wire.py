@@ -30,6 +30,7 @@ LAG_WORTH = 0.003
 BROKEN_AFTER = 1.0
 """Seconds after which the client knows that a request did not arrive."""
 GONE = "gone"
+INITIAL_EVENTS_END = b"k8s.io/initial-events-end"
 WRITES = frozenset({"create", "update", "patch", "delete"})
 
 
@@ -168,27 +169,32 @@ class Wire:
             params = {**params, "resourceVersion": GONE}
         request = Request("watch", resource, Key(namespace or "", ""), params=params)
         await self.ask(request, lambda: _opened(params))
-        age = line.rewinds.pop(resource.plural, 0)
+        lists = params.get("sendInitialEvents") == "true"
+        age, seconds = line.rewinds.pop(resource.plural, (0, 0.0)) if lists else (0, 0.0)
         with self._server.watches.opened(resource, namespace, params, age) as stream:
             if line.empty:
                 line.empty -= 1
                 stream.end(None)
             self._streams.append((resource, stream))
             try:
-                yield self._lines(resource, stream)
+                yield self._lines(resource, stream, seconds)
             finally:
                 self._streams.remove((resource, stream))
 
-    async def _lines(self, resource: Resource, stream: Stream) -> AsyncIterator[bytes]:
-        holds = self.line.holds
+    async def _lines(
+        self, resource: Resource, stream: Stream, stale: float
+    ) -> AsyncIterator[bytes]:
+        """What the client reads; `stale` says how long it hears nothing after its listing."""
         async for line in stream.lines():
             lag = self._latency()
             if lag > LAG_WORTH:
                 await asyncio.sleep(lag)
-            while (left := holds.get(resource.plural, 0.0) - self._loop.time()) > 0:  # noqa: ASYNC110 - it is put off
+            while (left := self.line.silent_until(resource) - self._loop.time()) > 0:  # noqa: ASYNC110 - it is put off
                 await asyncio.sleep(left)
             await self.running()
             yield line
+            if stale and INITIAL_EVENTS_END in line:
+                self.line.hold(resource, self._loop.time() + stale)
 
     # One request
 
@@ -216,12 +222,15 @@ class Wire:
             await asyncio.sleep(self._latency())
             raise refusal
         answer = self._loop.create_future()
-        self._loop.call_later(delay + self._latency(), self._arrive, number, serve, answer)
+        self._loop.call_later(
+            delay + self._latency(), self._arrive, request.resource, number, serve, answer
+        )
         result: JsonObject = await answer
         return result
 
     def _arrive(
         self,
+        resource: Resource,
         number: int,
         serve: Callable[[], JsonObject],
         answer: asyncio.Future[JsonObject],
@@ -236,7 +245,7 @@ class Wire:
         if number:
             self._observer.served(self, number, error)
         lost, delay = self.line.on_the_way_back(number)
-        if lost:
+        if lost or self.line.blocked(resource, self._loop.time()):
             error = _reset()
         self._loop.call_later(delay + self._latency(), self._deliver, answer, result, error)
 

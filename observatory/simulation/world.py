@@ -99,11 +99,12 @@ class _World:
             loop.run_while(self._goes_on)
         except HotLoopError as error:
             hot.append(f"I13: {error}")
-        outcome = self._verdict(hot)
-        for process in self._processes.values():
-            process.end()
-        loop.close()
-        return outcome
+        try:
+            return self._verdict(hot)
+        finally:
+            for process in self._processes.values():
+                process.end()
+            loop.close()
 
     def _start(self) -> None:
         for name in ("a", "b")[: self._scenario.operators]:
@@ -172,7 +173,7 @@ class _World:
         if self._requests > MOST_WRITES:
             found.append(f"I13: more than {MOST_WRITES} requests to write, and no end")
         if self._loop.time() > LONGEST_SECONDS:
-            found.append(f"I13: after {LONGEST_SECONDS:.0f} s there are writes still")
+            found.append(f"I13: it has not come to rest in {LONGEST_SECONDS:.0f} s")
         return Outcome(
             violations=found,
             seconds=self._loop.time(),

@@ -57,8 +57,10 @@ def pod(phase: str, *, gated: bool, held: bool = True) -> JsonObject:
     metadata = {"namespace": "ns", "name": "run-a-1", "uid": "p", "labels": labels,
                 "ownerReferences": [owner], "finalizers": [FINALIZER] if held else []}  # fmt: skip
     spec = {"schedulingGates": [{"name": GATE}] if gated else []}
+    ended = {"terminated": {"exitCode": 0 if phase == "Succeeded" else 1}}
+    containers = [{"name": "task", "state": ended}] if phase in ("Succeeded", "Failed") else []
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec,
-            "status": {"phase": phase}}  # fmt: skip
+            "status": {"phase": phase, "containerStatuses": containers}}  # fmt: skip
 
 
 def good() -> list[tuple[Resource, JsonObject]]:

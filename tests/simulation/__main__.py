@@ -29,8 +29,6 @@ DEFAULT_HISTORIES = 12_000
 _SLICE, _FEW = 200, 20
 _GARBAGE = 100_000
 """Objects between two collections: a history is short, and all of it dies at its end."""
-_SLICES_A_LIFE = 20
-"""Slices that a process plays; then another one takes over, with an empty memory."""
 _SHOWN = 10
 
 Found = tuple[Scenario, list[str]]
@@ -47,6 +45,7 @@ def main() -> int:
     parser.add_argument("--random-only", action="store_true", help="leave out the systematic ones")
     parser.add_argument("--fail-fast", action="store_true", help="end soon after a bad one")
     options = parser.parse_args()
+    configure(Level.ERROR)
     begun = time.monotonic()
     seeds = range(options.seed, options.seed + options.histories)
     size = _FEW if options.fail_fast else _SLICE
@@ -55,7 +54,7 @@ def main() -> int:
         every = range(sum(1 for _ in scenarios()))
         work += [("systematic", part) for part in _slices(every, size)]
     played, faults, spent, found = 0, 0, 0.0, []
-    with multiprocessing.Pool(options.jobs, maxtasksperchild=_SLICES_A_LIFE) as pool:
+    with multiprocessing.Pool(options.jobs) as pool:
         for count, reached, seconds, bad in pool.imap_unordered(_play, work):
             played, faults, spent = played + count, faults + reached, spent + seconds
             found += bad

@@ -100,7 +100,8 @@ def _watch(rng: random.Random, _: list[str]) -> Fault:
         case "hold":
             return Fault(do, what=rng.choice(RESOURCES), seconds=rng.choice([0.5, 3.0, 12.0, 40.0]))
         case "rewind":
-            return Fault(do, what=rng.choice(RESOURCES), value=rng.randint(1, 12))
+            stale = rng.choice([0.0, 0.5, 3.0, 12.0])
+            return Fault(do, what=rng.choice(RESOURCES), value=rng.randint(1, 12), seconds=stale)
         case _:
             return Fault(do)
 

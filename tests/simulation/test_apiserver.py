@@ -327,3 +327,24 @@ def test_what_was_given_out_or_taken_in_is_not_shared(server: ApiServer) -> None
     assert got["spec"]["tasks"] == [{"name": "a"}]
     got["spec"]["tasks"].clear()
     assert server.get_now(OBSERVATORIES, ONE)["spec"]["tasks"] == [{"name": "a"}]
+
+
+def test_two_lists_of_one_version_have_pages_of_their_own(server: ApiServer) -> None:
+    for name in ("one", "two"):
+        server.create_now(PODS, "default", {**GATED, "metadata": {"name": name}})
+        server.create_now(OBSERVATORIES, "default", {**OBSERVATORY, "metadata": {"name": name}})
+    pods = server.list_now(PODS, None, {"limit": "1"})
+    server.list_now(OBSERVATORIES, None, {"limit": "1"})
+    rest = server.list_now(PODS, None, {"continue": pods["metadata"]["continue"]})
+    assert [item["spec"].keys() >= {"containers"} for item in rest["items"]] == [True]
+
+
+def test_admission_is_asked_before_it_is_known_whether_the_name_is_taken(server: ApiServer) -> None:
+    server.create_now(PODS, "default", GATED)
+
+    def deny(*_: object) -> None:
+        raise Forbidden(403, "Forbidden", "exceeded quota")
+
+    server.admission.append(deny)
+    with pytest.raises(Forbidden):
+        server.create_now(PODS, "default", GATED)

@@ -207,6 +207,18 @@ def test_i5_what_starts_is_of_a_revision_that_is_stored(history: History) -> Non
     assert history.found() == ["I5"]
 
 
+@pytest.mark.parametrize(
+    ("reasons", "found"),
+    [([], ["I5"]), (["Dependencies"], ["I5"]), (["Dependencies", "QuotaExceeded"], [])],
+)
+def test_i5_where_nothing_runs_the_status_says_why(
+    history: History, reasons: list[str], found: list[str]
+) -> None:
+    waits = [{"reason": reason} for reason in reasons]
+    history.status({"name": "a", "phase": "Pending"}, waitingFor=waits)
+    assert history.found() == found
+
+
 def test_i6_a_pod_is_held_from_the_beginning(history: History) -> None:
     history.pod("p", finalizers=[])
     assert history.found() == ["I6"]
@@ -245,7 +257,8 @@ def test_i7_an_end_may_be_stored_shorter(history: History) -> None:
 
 def test_i7_an_attempt_stays_with_its_pod_and_does_not_unbegin(history: History) -> None:
     history.started()
-    history.status({**running("a", "p"), "phase": "Pending"})
+    waits = [{"reason": "StartPending"}]
+    history.status({**running("a", "p"), "phase": "Pending"}, waitingFor=waits)
     assert history.found() == ["I7"]
     history.checker.violations.clear()
     history.status(running("a", "q"))

@@ -89,6 +89,7 @@ def test_what_is_left_out_is_as_simple_as_can_be() -> None:
         ({"faults": [{"do": "crash"}]}, "faults[0]: give either `at`, in seconds, or `write`"),
         ({"faults": [{**CRASH, "write": 1}]}, "faults[0]: give either `at`"),
         ({"faults": [{**CRASH, "who": "c"}]}, "faults[0].who: Unsupported value: 'c': a or b"),
+        ({"faults": [{**CRASH, "who": "b"}]}, "operators: Invalid value: 1: a fault is about b"),
         ({"faults": [{"do": "crash", "at": 1}]}, "faults[0].who: Required value: which operator"),
         ({"faults": [{"do": "stall", "write": 1}]}, "faults[0].who: Required value: which operat"),
         ({"faults": [{"do": "stall", "write": 0}]}, "faults[0].write: Invalid value: must be a n"),

@@ -15,6 +15,7 @@ from observatory.api.names import OBSERVATORIES
 from observatory.kube.errors import Conflict
 from observatory.simulation.acts import KEY
 from observatory.simulation.apiserver import Request
+from observatory.simulation.line import Line
 from observatory.simulation.scenario import Ending, Fault, Scenario
 from observatory.simulation.wire import Wire
 from observatory.simulation.world import Outcome, _World, play
@@ -148,10 +149,34 @@ def test_an_edit_into_what_cannot_run_breaks_no_promise(edit: dict[str, object])
         assert (outcome.violations, outcome.reached) == ([], 1)
 
 
-def test_a_listing_of_the_past_is_believed_and_harms_nothing() -> None:
+@pytest.mark.parametrize("seconds", [0.0, 5.0])
+def test_a_listing_of_the_past_is_believed_and_harms_nothing(seconds: float) -> None:
     crash = Fault("crash", "a", at=1.5, seconds=0.2)
-    rewinds = (Fault("rewind", "a", at=1.71, what=what, value=9) for what in ("pods",))
-    assert play(with_faults(crash, *rewinds)).violations == []
+    rewind = Fault("rewind", "a", at=1.0, what="observatories", value=9, seconds=seconds)
+    for faults, refused in (((crash,), False), ((rewind, crash), seconds > 0)):
+        outcome, told = story(with_faults(*faults))
+        assert outcome.violations == []
+        stale = [line for line in told if "the object has been modified" in line]
+        assert bool(stale) is refused
+
+
+def test_a_watch_that_goes_on_is_no_listing_of_the_past() -> None:
+    rewind = Fault("rewind", "a", at=0.4, what="pods", value=9)
+    world = _World(with_faults(rewind, Fault("cut", "a", at=0.5, value="reset")), None)
+    world._loop.call_later(1.0, lambda: lines.append(world._processes["a"].wire.line))
+    lines: list[Line] = []
+    assert world.play().violations == []
+    assert lines[0].rewinds == {"pods": (9, 0.0)}
+
+
+def test_a_partition_takes_answers_and_watches_too_and_outlives_the_process() -> None:
+    partition = Fault("partition", "a", write=2, when="after", what="all", seconds=30)
+    crash = Fault("crash", "a", at=5.0, seconds=0.2)
+    outcome, told = story(with_faults(partition, crash))
+    assert outcome.violations == []
+    recorded = [line for line in told if "task a Pending -> Running" in line]
+    made = [line for line in told if "(a, attempt 1) created" in line]
+    assert [float(line.split()[0]) > 30 for line in made + recorded] == [False, True]
 
 
 def test_a_leader_that_stands_still_is_followed_by_the_other_one() -> None:
