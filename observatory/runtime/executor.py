@@ -99,7 +99,8 @@ class Executor:
             *(self._let_go(desired, pod) for pod in plan.let_go),
         )
         if plan.discard:
-            await self._discard(desired, version, plan.discard, execution.errors)
+            discard = self._discard(desired, version, plan.discard, execution.errors)
+            await together(execution.errors, discard)
         return execution
 
     async def _discard(

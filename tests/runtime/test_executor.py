@@ -187,6 +187,29 @@ def test_before_its_end_is_stored_no_pod_is_let_go_and_none_deleted(*, lost: boo
     assert desk.count("patch", "pods") == desk.count("delete", "pods") == 0
 
 
+@pytest.mark.parametrize("newer", [False, True])
+def test_forsaken_pods_go_only_while_the_object_is_the_one_planned_from(*, newer: bool) -> None:
+    desk = Desk(1)
+    if newer:
+        desk.begin()
+
+    desk.execute(Plan(draft=Status(), discard=(PodRef("forsaken", "uid-1"),)))
+
+    assert desk.count("delete", "pods") == (0 if newer else 1)
+
+
+def test_where_forsaken_pods_cannot_be_looked_into_what_was_stored_is_told_all_the_same() -> None:
+    desk = Desk(1)
+    desk.world.server.before = failing(BROKEN, "get", OBSERVATORIES)
+
+    made = Plan(draft=Status(message="edited back"), discard=(PodRef("forsaken", "uid-1"),))
+    execution = desk.execute(made)
+
+    assert execution.status == made.draft
+    assert execution.errors == [BROKEN]
+    assert desk.count("delete", "pods") == 0
+
+
 def test_without_its_revision_no_pod_is_made() -> None:
     desk = Desk(3)
     desk.world.server.before = failing(BROKEN, "create", CONTROLLER_REVISIONS)
