@@ -274,15 +274,22 @@ def test_a_quota_refuses_the_same(cluster: Cluster, namespace: str, runner: asyn
     assert refusal_of(create_pod(server, "default", "two"), runner) == theirs
 
 
-def test_a_policy_refuses_the_same(
+def test_a_policy_refuses_the_same_and_is_asked_before_names_are_looked_at(
     cluster: Cluster, namespace: str, runner: asyncio.Runner
 ) -> None:
+    runner.run(create_really(cluster.kubeconfig, namespace, "taken"))
     with cluster.denied(namespace, "pods", "CREATE"):
-        theirs = refusal_of(create_really(cluster.kubeconfig, namespace, "one"), runner)
+        theirs = [
+            refusal_of(create_really(cluster.kubeconfig, namespace, name), runner)
+            for name in ("one", "taken")
+        ]
 
-    assert theirs.reason == "AdmissionDenied"
-    server = simulated(Fault("deny", value=True, at=0))
-    assert refusal_of(create_pod(server, "default", "one"), runner) == theirs
+    server = fake()
+    runner.run(create_pod(server, "default", "taken"))
+    Acts(server, {}).do(Fault("deny", value=True, at=0))
+    ours = [refusal_of(create_pod(server, "default", name), runner) for name in ("one", "taken")]
+    assert [refused.reason for refused in theirs] == ["AdmissionDenied"] * 2
+    assert ours == theirs
 
 
 def test_garbage_is_collected_the_same(cluster: Cluster, runner: asyncio.Runner) -> None:
