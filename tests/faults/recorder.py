@@ -40,6 +40,7 @@ class Recorder:
         self.state: dict[str, State] = defaultdict(dict)
         self.gap = False
         """Whether etcd had forgotten something that was not recorded yet."""
+        self._forgotten: set[str] = set()
         self._kinds: dict[str, tuple[Resource, str, str]] = {}
         self._changed: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._anything = asyncio.Event()
@@ -106,7 +107,8 @@ class Recorder:
         return path
 
     def forget(self, namespace: str) -> None:
-        """Keep nothing of a namespace."""
+        """Keep nothing of a namespace, and of what is still to come neither."""
+        self._forgotten.add(namespace)
         self.records.pop(namespace, None)
         self.state.pop(namespace, None)
         self._changed.pop(namespace, None)
@@ -175,6 +177,8 @@ class Recorder:
             if key not in self._kinds:
                 return
             resource, namespace, name = self._kinds.pop(key)
+            if namespace in self._forgotten:
+                return
             self.state[namespace].pop((resource.plural, name), None)
             new = None
         else:
@@ -182,6 +186,8 @@ class Recorder:
             if found is None:
                 return
             resource, namespace, name, new = found
+            if namespace in self._forgotten:
+                return
             self._kinds[key] = (resource, namespace, name)
             self.state[namespace][resource.plural, name] = new
         if namespace or resource.plural == "namespaces":

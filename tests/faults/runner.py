@@ -9,11 +9,11 @@ import json
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
+
+import aiohttp
 
 from observatory.api.names import LABEL_OBSERVATORY
 from tests.faults.audit import AuditTail
@@ -96,7 +96,7 @@ class Lab:
         trial = Trial(self, case, namespace, folder)
         try:
             await trial.play()
-        except (AnswerError, StepError, TimeoutError) as error:
+        except (AnswerError, StepError, TimeoutError, aiohttp.ClientError) as error:
             trial.problems.append(f"the case could not be played: {error!r}")
         finally:
             await trial.end()
@@ -301,10 +301,3 @@ def _holders(recorder: Recorder, namespace: str) -> list[list[Any]]:
         if not found or found[-1][1] != identity:
             found.append([record.time, identity])
     return found
-
-
-@asynccontextmanager
-async def lab(site: Site, folder: Path) -> AsyncIterator[Lab]:
-    """A lab on a cluster, as long as this lasts."""
-    async with Lab(site, folder) as made:
-        yield made

@@ -116,6 +116,18 @@ def test_an_earlier_list_is_what_was_there_so_many_writes_ago(tmp_path: Path) ->
     assert earlier(50) == (5, [])
 
 
+def test_of_a_forgotten_namespace_nothing_is_kept_whatever_is_still_to_come(
+    tmp_path: Path,
+) -> None:
+    recorder = Recorder("http://127.0.0.1:1", tmp_path)
+    recorder._take({"result": {"events": [put(5, pod("a"))]}})
+    recorder.forget("ns")
+    recorder._take({"result": {"events": [removal(6, "a"), put(7, pod("b"))]}})
+    assert recorder.version == 7
+    assert not recorder.records
+    assert not recorder.state
+
+
 def test_a_half_written_last_line_of_a_recording_is_left_out(tmp_path: Path) -> None:
     etcd = FakeEtcd([put(5, pod("a")), put(6, pod("b"))])
     record(tmp_path, etcd, 6)
