@@ -17,20 +17,24 @@ import aiohttp
 from tests.faults.site import Site
 from tests.support.cluster import hack_cluster
 
+_NODES = "kwok"
+"""Killed too: a fake node does not repeat what it could not write, and its Pod would run on."""
+
 
 async def disrupt(site: Site, what: str, *rest: object) -> None:
     """Do it; returns when the control plane is whole again."""
     match (what, *rest):
         case ("kill", *names):
-            await _kill(site, *map(str, names))
+            await _kill(site, *map(str, names), _NODES)
         case ("pause", str(name), int() | float() as seconds):
             pid = site.pid(name)
             os.kill(pid, signal.SIGSTOP)
             await asyncio.sleep(seconds)
             os.kill(pid, signal.SIGCONT)
+            await _kill(site, _NODES)
         case ("compact", *names):
             await _compact(site.etcd)
-            await _kill(site, *map(str, names))
+            await _kill(site, *map(str, names), _NODES)
         case _:
             raise ValueError(f"{what}: no such disruption; see disruptions.py")
 
@@ -38,8 +42,7 @@ async def disrupt(site: Site, what: str, *rest: object) -> None:
 async def _kill(site: Site, *names: str) -> None:
     for name in names:
         os.kill(site.pid(name), signal.SIGKILL)
-    if names:
-        await asyncio.to_thread(hack_cluster, "up", "--name", site.name)
+    await asyncio.to_thread(hack_cluster, "up", "--name", site.name)
 
 
 async def _compact(etcd: str) -> None:
