@@ -234,10 +234,8 @@ class ApiServer:
             if kind is PatchKind.JSON:
                 operations = body if isinstance(body, list) else [body]
                 new = apply_json_patch(old, operations)
-            elif kind is PatchKind.MERGE:
-                new = apply_merge_patch(old, body)
             else:
-                raise NotImplementedError(kind)
+                new = apply_merge_patch(old, body)
         except PatchError as error:
             text = "the server rejected our request due to an error in our request"
             raise Invalid(422, "Invalid", text) from error

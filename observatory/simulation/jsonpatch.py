@@ -50,7 +50,7 @@ def _one(document: Any, operation: dict[str, Any], tokens: list[str]) -> Any:
             _child(parent, last)
             del parent[int(last) if isinstance(parent, list) else last]
         case _:
-            raise NotImplementedError(name)
+            raise PatchError(f"{name} is not simulated")
     return document
 
 
