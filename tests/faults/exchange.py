@@ -134,36 +134,28 @@ class Exchange:
         return await asyncio.shield(asyncio.ensure_future(exchange()))
 
     async def _before(self, fault: Fault) -> None:
-        if fault.at_streams:
-            self.proxy.at_streams(fault)
-            return
         match fault.do:
-            case "kill":
-                await asyncio.shield(asyncio.ensure_future(self.proxy.kill()))
-                raise self._closed(streams.close)
-            case "stop":
-                await asyncio.shield(asyncio.ensure_future(self.proxy.pause(fault.seconds)))
-            case "terminate":
-                self.proxy.terminate()
-            case "drop_request":
-                raise self._closed(streams.close)
-            case "reset":
-                raise self._closed(streams.reset)
             case "hang":
                 await self._hang(fault)
             case "status":
                 self.proxy.note(fault, self.call.resource)
                 raise Handled(_refusal(fault))
-            case "delay":
-                await asyncio.sleep(fault.seconds)
             case "touch":
                 await self._touch()
             case "rewind":
                 raise Handled(await self._rewound(fault))
             case _:
-                pass
+                await self._either_way(fault)
 
     async def _after(self, fault: Fault, answer: web.Response) -> None:
+        match fault.do:
+            case "slow" | "truncate":
+                raise Handled(await self._bit_by_bit(fault, answer))
+            case _:
+                await self._either_way(fault)
+
+    async def _either_way(self, fault: Fault) -> None:
+        """What is done alike to a request on its way there and to its answer on its way back."""
         if fault.at_streams:
             self.proxy.at_streams(fault)
             return
@@ -175,14 +167,12 @@ class Exchange:
                 await asyncio.shield(asyncio.ensure_future(self.proxy.pause(fault.seconds)))
             case "terminate":
                 self.proxy.terminate()
-            case "drop_answer":
+            case "drop_request" | "drop_answer":
                 raise self._closed(streams.close)
             case "reset":
                 raise self._closed(streams.reset)
             case "delay":
                 await asyncio.sleep(fault.seconds)
-            case "slow" | "truncate":
-                raise Handled(await self._bit_by_bit(fault, answer))
             case _:
                 pass
 
