@@ -54,6 +54,22 @@ class TaskPhase(StrEnum):
 _UNENDED = frozenset({TaskPhase.PENDING, TaskPhase.RUNNING})
 
 
+class FailureClass(StrEnum):
+    """Why an attempt failed, in one of a few words. Each failed attempt has exactly one."""
+
+    APPLICATION_ERROR = "ApplicationError"
+    OUT_OF_MEMORY = "OutOfMemory"
+    TIMEOUT = "Timeout"
+    DISRUPTION = "Disruption"
+    NODE_LOST = "NodeLost"
+    IMAGE_PULL = "ImagePull"
+    CONFIGURATION = "Configuration"
+    REJECTED = "Rejected"
+    DELETED = "Deleted"
+    LOST = "Lost"
+    CANCELLED = "Cancelled"
+
+
 _TEXT: frozenset[type] = frozenset({str, type(None)})
 _NUMBER: frozenset[type] = frozenset({int, type(None)})
 _MOST = 2**31 - 1

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from observatory.api.names import Key
-from observatory.api.status import Status
+from observatory.api.status import FailureClass, Status
 from observatory.api.types import JsonObject, Task
 
 # --- what is wanted ---------------------------------------------------------------------------
@@ -78,14 +78,21 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an attempt ended. `message` is the end of the output, or the kubelet's word."""
+    """How an attempt ended. `message` is the end of the output, or the kubelet's word.
+
+    Attributes:
+        class_: Why it failed; None where it has succeeded.
+        conditions: Type and status of the Pod's conditions, for the rules of a retry policy.
+    """
 
     succeeded: bool
+    class_: FailureClass | None = None
     reason: str | None = None
     message: str | None = None
     exit_code: int | None = None
     signal: int | None = None
     finished_at: datetime | None = None
+    conditions: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

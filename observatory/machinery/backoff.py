@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from observatory.api.jitter import fraction
 from observatory.machinery.instant import Instant
-from observatory.machinery.jitter import fraction
 
 BASE_SECONDS = 0.8
 CAP_SECONDS = 30.0

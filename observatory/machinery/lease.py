@@ -17,10 +17,10 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import TypeAlias
 
+from observatory.api.jitter import fraction
 from observatory.api.times import micro_time
 from observatory.api.types import JsonObject
 from observatory.machinery.instant import Instant
-from observatory.machinery.jitter import fraction
 
 _JITTER = 1.2
 """client-go's JitterFactor: candidates wait for 1 to 2.2 retry periods."""

@@ -16,10 +16,10 @@ import re
 from collections.abc import Mapping
 from enum import Enum, auto
 
+from observatory.api.jitter import fraction
 from observatory.api.types import JsonObject
 from observatory.machinery.backoff import Backoff
 from observatory.machinery.instant import Instant
-from observatory.machinery.jitter import fraction
 from observatory.machinery.messages import (
     Bookmark,
     Closed,

@@ -10,7 +10,7 @@ import math
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-from observatory.machinery.jitter import fraction
+from observatory.api.jitter import fraction
 
 K = TypeVar("K", bound=Hashable)
 

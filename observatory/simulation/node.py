@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from observatory.api.jitter import fraction
 from observatory.api.names import LABEL_TASK, NAMESPACES, OBSERVATORIES, PODS, Key
 from observatory.api.types import JsonObject
-from observatory.machinery.jitter import fraction
 from observatory.simulation.apiserver import ApiServer
 from observatory.simulation.kubelet import End, Kubelet, Stage, stage
 from observatory.simulation.loop import VirtualLoop

@@ -11,11 +11,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Protocol
 
+from observatory.api.jitter import fraction
 from observatory.api.names import LEASES, Key, Resource
 from observatory.api.types import JsonObject
 from observatory.kube.api import NO_PARAMS, Patch, PatchKind
 from observatory.kube.errors import ApiError, Gone, KubeError, TransportError
-from observatory.machinery.jitter import fraction
 from observatory.simulation.apiserver import ApiServer, Request
 from observatory.simulation.line import Line
 from observatory.simulation.loop import VirtualLoop

@@ -6,7 +6,7 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from observatory.machinery.jitter import fraction
+from observatory.api.jitter import fraction
 
 
 @given(key=st.text(), counter=st.integers(min_value=0))
@@ -16,7 +16,7 @@ def test_a_fraction_lies_in_the_half_open_unit_interval(key: str, counter: int) 
 
 def test_every_process_computes_the_same_fraction() -> None:
     # Python's own hash of a text differs between these two.
-    script = "from observatory.machinery.jitter import fraction; print(fraction('night/m31', 3))"
+    script = "from observatory.api.jitter import fraction; print(fraction('night/m31', 3))"
 
     answers = {
         subprocess.run(
