@@ -11,6 +11,7 @@ from observatory.api.openapi import (
     ENV_NAME,
     QUANTITY,
     boolean,
+    int_or_string,
     mapping,
     selector,
     string,
@@ -57,12 +58,9 @@ _RESOURCE = selector(
     "container has that of its node.",
     "resource",
     containerName=string("The container; the task's own unless given.", maxLength=63),
-    divisor={
-        "description": "The unit of the value, such as `1Mi` or `1m`; `1` unless given.",
-        "anyOf": [{"type": "integer"}, {"type": "string"}],
-        "pattern": QUANTITY,
-        "x-kubernetes-int-or-string": True,
-    },
+    divisor=int_or_string(
+        "The unit of the value, such as `1Mi` or `1m`; `1` unless given.", pattern=QUANTITY
+    ),
     resource=string("The resource.", minLength=1, maxLength=253),
 )
 

@@ -55,6 +55,31 @@ def long(description: str, **limits: object) -> JsonObject:
     return {"description": description, "type": "integer", "format": "int64", **limits}
 
 
+def number(description: str, **limits: object) -> JsonObject:
+    """A number, which may have a fraction."""
+    return {"description": description, "type": "number", **limits}
+
+
+def int_or_string(description: str, **limits: object) -> JsonObject:
+    """A whole number or a text, as Kubernetes takes quantities."""
+    return {
+        "description": description,
+        "anyOf": [{"type": "integer"}, {"type": "string"}],
+        "x-kubernetes-int-or-string": True,
+        **limits,
+    }
+
+
+def map_of(description: str, values: JsonObject, **limits: object) -> JsonObject:
+    """An object with any keys, whose values are alike."""
+    return {
+        "description": description,
+        "type": "object",
+        "additionalProperties": values,
+        **limits,
+    }
+
+
 def boolean(description: str) -> JsonObject:
     """True or false."""
     return {"description": description, "type": "boolean"}

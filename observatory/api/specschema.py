@@ -11,75 +11,32 @@ a schema cannot say is checked by `core/validation.py`.
 
 from __future__ import annotations
 
-from observatory.api.envschema import ENV_VAR, LONGEST_STRING
-from observatory.api.openapi import (
-    array,
-    boolean,
-    count,
-    label,
-    map_by,
-    mapping,
-    set_of,
-    string,
-)
+from observatory.api.openapi import array, boolean, count, mapping, string
+from observatory.api.retryschema import RETRY
+from observatory.api.taskschema import MAX_TASKS, MOST_SECONDS, TASK
 
-MAX_TASKS = 4000
-"""A run of this size fits in etcd, its status included."""
-MAX_ARGUMENTS = 1024
-MAX_ENV = 1000
-MAX_IMAGE = 1024
+MAX_FINALLY = 100
 MAX_SCHEDULE = 256
-
-_ARGUMENT = string("One argument.", maxLength=LONGEST_STRING)
-
-TASK = mapping(
-    "One task: a container that runs to its end. It has succeeded when the container ends with "
-    "exit code 0.",
-    "image",
-    "name",
-    args=array(
-        "Arguments to the command; they replace the image's CMD. `$(NAME)` stands for an "
-        "environment variable of the task. There is no shell unless the command is one.",
-        _ARGUMENT,
-        maxItems=MAX_ARGUMENTS,
-    ),
-    command=array(
-        "The program and its first arguments; they replace the image's ENTRYPOINT. For a shell "
-        'script: `["sh", "-c"]`, and the script as the only item of `args`.',
-        _ARGUMENT,
-        maxItems=MAX_ARGUMENTS,
-    ),
-    dependencies=set_of(
-        "The names of the tasks that must have succeeded before this one starts. A task without "
-        "dependencies starts at once; tasks that do not depend on each other run at the same "
-        "time. The dependencies must not form a cycle.",
-        label("The name of a task in this Observatory."),
-        maxItems=MAX_TASKS,
-    ),
-    env=map_by(
-        "name",
-        "Environment variables of the container, as in a Pod.",
-        ENV_VAR,
-        maxItems=MAX_ENV,
-    ),
-    image=string(
-        "The container image, such as `busybox:1.36` or `registry.example.com/team/tool@sha256:…`. "
-        "With a tag that moves, such as `latest`, two runs may run different programs.",
-        minLength=1,
-        maxLength=MAX_IMAGE,
-    ),
-    name=label(
-        "The name of the task, unique in this Observatory: lower case letters, digits and `-`, "
-        "at most 63. It is in the name of the task's Pod and in its label "
-        "`workflow.seventh-horizon.io/task`."
-    ),
-)
 
 SPEC = mapping(
     "What to run, and how. The tasks are what a run executes: a run that has begun keeps the tasks "
     "it began with, and tasks that are edited meanwhile run afterwards. The other fields are how "
     "it is driven: they act at once.",
     "tasks",
+    activeDeadlineSeconds=count(
+        "How long a run may take, from its start; time while it is suspended counts. Then what "
+        "runs is ended, what hasn't started is skipped, `finally` runs, and the run has failed. "
+        "Without it there is no such limit.",
+        minimum=1,
+        maximum=MOST_SECONDS,
+    ),
+    failurePolicy=string(
+        "What a failed task means for the tasks that don't depend on it. `Continue`: they run. "
+        "`StopScheduling`: no more of them is started; what runs goes on to its end. "
+        "`CancelRunning`: what runs is ended, too. `finally` runs in any case. `Continue` unless "
+        "given.",
+        enum=["Continue", "StopScheduling", "CancelRunning"],
+    ),
     maxConcurrent=count(
         "How many tasks of this Observatory may run at the same time. Without it, all tasks run "
         "whose dependencies have succeeded. A change acts at once: a lower number stops no task "
@@ -87,6 +44,17 @@ SPEC = mapping(
         minimum=1,
         maximum=2**31 - 1,
     ),
+    podRetention=string(
+        "Which Pods, and with them their logs, stay when a run has ended. `All`. `Failed`: those "
+        "of attempts that did not succeed. `None`. Never is one deleted before its outcome is in "
+        "the status. `Failed` unless given.",
+        enum=["All", "Failed", "None"],
+    ),
+    retry=RETRY
+    | {
+        "description": "How tasks are retried whose own `retry` doesn't say otherwise, field by "
+        "field. Without it, only what the cluster interrupts is retried."
+    },
     schedule=string(
         "When to run again and again: five cron fields (minute, hour, day of month, month, day of "
         "week), such as `30 6 * * 1-5`, or one of `@hourly`, `@daily`, `@weekly`, `@monthly`, "
@@ -106,4 +74,29 @@ SPEC = mapping(
         minItems=1,
         maxItems=MAX_TASKS,
     ),
+    ttlSecondsAfterFinished=count(
+        "How long after the end of its run the Observatory is deleted, and its Pods with it; as in "
+        "a Job. Without it, it stays.",
+        minimum=0,
+        maximum=MOST_SECONDS,
+    ),
+    **{
+        "finally": array(
+            "Tasks that run when all of `tasks` have ended, whatever the outcome: also after a "
+            "failure, a stop, a deadline, and before the Observatory is deleted. A graph of its "
+            "own: they may depend on each other. The outcome is in the environment of their "
+            "containers: `OBSERVATORY_PHASE` (`Succeeded` or `Failed`), `OBSERVATORY_REASON`, "
+            "`OBSERVATORY_FAILED_TASK`, `OBSERVATORY_MESSAGE`. If one of them fails, the run has "
+            "failed.",
+            TASK,
+            maxItems=MAX_FINALLY,
+        ),
+        "finallyDeadlineSeconds": count(
+            "How long `finally` may take, from the end of the tasks; then what of it runs is "
+            "ended. Without it there is no such limit, but 300 seconds while the Observatory is "
+            "being deleted.",
+            minimum=1,
+            maximum=MOST_SECONDS,
+        ),
+    },
 )

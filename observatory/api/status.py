@@ -14,13 +14,16 @@ from datetime import datetime
 from enum import StrEnum
 
 from observatory.api.conditions import Condition
+from observatory.api.ending import Answer, Ending
 from observatory.api.fielderrors import ErrorType
 from observatory.api.openapi import DNS_LABEL
 from observatory.api.statusschema import STATUS
 from observatory.api.structural import check
+from observatory.api.taskstatus import FailureClass, TaskPhase, TaskStatus
 from observatory.api.text import shorten
-from observatory.api.times import format_time, parse_time
+from observatory.api.times import parse_time
 from observatory.api.types import JsonObject
+from observatory.api.wire import optional_time, put, put_time
 
 
 class Phase(StrEnum):
@@ -32,44 +35,6 @@ class Phase(StrEnum):
     FAILED = "Failed"
 
 
-class TaskPhase(StrEnum):
-    """Where a task is.
-
-    `RUNNING` begins when the status records the Pod of an attempt; the Pod may still wait for a
-    node or an image, and `reason` says so. `SUCCEEDED`, `FAILED` and `SKIPPED` are final.
-    """
-
-    PENDING = "Pending"
-    RUNNING = "Running"
-    SUCCEEDED = "Succeeded"
-    FAILED = "Failed"
-    SKIPPED = "Skipped"
-
-    @property
-    def ended(self) -> bool:
-        """Whether it never changes again."""
-        return self not in _UNENDED
-
-
-_UNENDED = frozenset({TaskPhase.PENDING, TaskPhase.RUNNING})
-
-
-class FailureClass(StrEnum):
-    """Why an attempt failed, in one of a few words. Each failed attempt has exactly one."""
-
-    APPLICATION_ERROR = "ApplicationError"
-    OUT_OF_MEMORY = "OutOfMemory"
-    TIMEOUT = "Timeout"
-    DISRUPTION = "Disruption"
-    NODE_LOST = "NodeLost"
-    IMAGE_PULL = "ImagePull"
-    CONFIGURATION = "Configuration"
-    REJECTED = "Rejected"
-    DELETED = "Deleted"
-    LOST = "Lost"
-    CANCELLED = "Cancelled"
-
-
 _TEXT: frozenset[type] = frozenset({str, type(None)})
 _NUMBER: frozenset[type] = frozenset({int, type(None)})
 _MOST = 2**31 - 1
@@ -79,63 +44,6 @@ _ERROR_LENGTH = 200
 
 class StatusError(ValueError):
     """A status that this controller can't have written."""
-
-
-@dataclass(frozen=True, slots=True)
-class TaskStatus:
-    """One row of `status.tasks`. `attempt` is 0 until the first attempt is recorded."""
-
-    name: str
-    phase: TaskPhase = TaskPhase.PENDING
-    attempt: int = 0
-    pod_name: str | None = None
-    pod_uid: str | None = None
-    node_name: str | None = None
-    start_time: datetime | None = None
-    completion_time: datetime | None = None
-    exit_code: int | None = None
-    signal: int | None = None
-    reason: str | None = None
-    message: str | None = None
-    since: datetime | None = None
-
-    @classmethod
-    def from_wire(cls, row: JsonObject) -> TaskStatus:
-        """The row of one item of `status.tasks`."""
-        get = row.get
-        return cls(
-            name=row["name"],
-            phase=TaskPhase(row["phase"]),
-            attempt=get("attempt", 0),
-            pod_name=get("podName"),
-            pod_uid=get("podUID"),
-            node_name=get("nodeName"),
-            start_time=_time(get("startTime")),
-            completion_time=_time(get("completionTime")),
-            exit_code=get("exitCode"),
-            signal=get("signal"),
-            reason=get("reason"),
-            message=get("message"),
-            since=_time(get("since")),
-        )
-
-    def to_wire(self) -> JsonObject:
-        """The row as JSON, without what is unknown."""
-        row: JsonObject = {"name": self.name, "phase": self.phase.value}
-        if self.attempt:
-            row["attempt"] = self.attempt
-            _put(row, "podName", self.pod_name)
-            _put(row, "podUID", self.pod_uid)
-            _put(row, "nodeName", self.node_name)
-            _put_time(row, "startTime", self.start_time)
-            _put_time(row, "completionTime", self.completion_time)
-            _put(row, "exitCode", self.exit_code)
-            _put(row, "signal", self.signal)
-        if self.reason is not None:
-            row["reason"] = self.reason
-            _put(row, "message", self.message)
-            _put_time(row, "since", self.since)
-        return row
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,14 +64,14 @@ class Waiting:
             tasks=item["tasks"],
             task=item["task"],
             message=item.get("message"),
-            since=_time(item.get("since")),
+            since=optional_time(item.get("since")),
         )
 
     def to_wire(self) -> JsonObject:
         """The item as JSON."""
         item: JsonObject = {"reason": self.reason, "tasks": self.tasks, "task": self.task}
-        _put(item, "message", self.message)
-        _put_time(item, "since", self.since)
+        put(item, "message", self.message)
+        put_time(item, "since", self.since)
         return item
 
 
@@ -180,6 +88,7 @@ class Failure:
     exit_code: int | None = None
     signal: int | None = None
     message: str | None = None
+    class_: FailureClass | None = None
 
     @classmethod
     def from_wire(cls, failure: JsonObject) -> Failure:
@@ -194,24 +103,31 @@ class Failure:
             exit_code=failure.get("exitCode"),
             signal=failure.get("signal"),
             message=failure.get("message"),
+            class_=FailureClass(failure["class"]) if "class" in failure else None,
         )
 
     def to_wire(self) -> JsonObject:
         """The failure as JSON."""
         failure: JsonObject = {"task": self.task, "reason": self.reason}
-        _put(failure, "attempt", self.attempt or None)
-        _put(failure, "podName", self.pod_name)
-        _put(failure, "nodeName", self.node_name)
-        _put(failure, "exitCode", self.exit_code)
-        _put(failure, "signal", self.signal)
-        _put(failure, "message", self.message)
-        _put_time(failure, "time", self.time)
+        put(failure, "class", self.class_ and self.class_.value)
+        put(failure, "attempt", self.attempt or None)
+        put(failure, "podName", self.pod_name)
+        put(failure, "nodeName", self.node_name)
+        put(failure, "exitCode", self.exit_code)
+        put(failure, "signal", self.signal)
+        put(failure, "message", self.message)
+        put_time(failure, "time", self.time)
         return failure
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The whole status. `run` is 0 until the first run begins."""
+    """The whole status. `run` is 0 until the first run begins.
+
+    Attributes:
+        tasks: The rows of `status.tasks`, and after them those of `status.finally`.
+        finally_time: When all tasks had ended, so that it was the turn of `finally`.
+    """
 
     observed_generation: int = 0
     phase: Phase = Phase.PENDING
@@ -224,6 +140,9 @@ class Status:
     duration: str | None = None
     waiting_for: tuple[Waiting, ...] = ()
     failure: Failure | None = None
+    ending: Ending | None = None
+    finally_time: datetime | None = None
+    requests: tuple[Answer, ...] = ()
     tasks: tuple[TaskStatus, ...] = ()
     conditions: tuple[Condition, ...] = ()
 
@@ -245,7 +164,8 @@ class Status:
             StatusError: Somebody else wrote it.
         """
         try:
-            failure = status.get("failure")
+            failure, ending = status.get("failure"), status.get("ending")
+            final = (TaskStatus.from_wire(row, final=True) for row in status.get("finally") or ())
             value = cls(
                 observed_generation=status.get("observedGeneration", 0),
                 phase=Phase(status.get("phase", Phase.PENDING)),
@@ -253,12 +173,15 @@ class Status:
                 progress=status.get("progress"),
                 run=status.get("run", 0),
                 revision=status.get("revision"),
-                start_time=_time(status.get("startTime")),
-                completion_time=_time(status.get("completionTime")),
+                start_time=optional_time(status.get("startTime")),
+                completion_time=optional_time(status.get("completionTime")),
                 duration=status.get("duration"),
                 waiting_for=tuple(map(Waiting.from_wire, status.get("waitingFor") or ())),
                 failure=Failure.from_wire(failure) if failure else None,
-                tasks=tuple(map(TaskStatus.from_wire, status.get("tasks") or ())),
+                ending=Ending.from_wire(ending) if ending else None,
+                finally_time=optional_time(status.get("finallyTime")),
+                requests=tuple(map(Answer.from_wire, status.get("requests") or ())),
+                tasks=(*map(TaskStatus.from_wire, status.get("tasks") or ()), *final),
                 conditions=tuple(map(Condition.from_wire, status.get("conditions") or ())),
             )
             value._check_types()
@@ -278,6 +201,10 @@ class Status:
             texts += [failure.task, failure.reason, failure.message]
             texts += [failure.pod_name, failure.node_name]
             numbers += [failure.attempt, failure.exit_code, failure.signal]
+        if ending := self.ending:
+            texts += [ending.reason, ending.message]
+        for answer in self.requests:
+            texts += [answer.nonce, answer.message]
         for condition in self.conditions:
             texts += [condition.type, condition.status, condition.reason, condition.message]
             numbers += [condition.observed_generation]
@@ -287,6 +214,12 @@ class Status:
             name, pod, uid = row.name, row.pod_name, row.pod_uid
             _require(_TEXT, (name, pod, uid, row.node_name, row.reason, row.message))
             _require(_NUMBER, (row.attempt, row.exit_code, row.signal))
+            if row.attempts or row.failures or row.disruptions or row.cancel_reason or row.memory:
+                _require(_TEXT, (row.cancel_reason, row.memory))
+                _require(_NUMBER, (row.failures, row.disruptions, row.run))
+            for old in row.attempts:
+                _require(_TEXT, (old.reason, old.message, old.pod_name, old.node_name))
+                _require(_NUMBER, (old.attempt, old.exit_code, old.signal))
 
     def _check(self) -> None:
         """Refuse what the schema lets pass and nothing here could work with."""
@@ -310,19 +243,26 @@ class Status:
             "observedGeneration": self.observed_generation,
             "phase": self.phase.value,
         }
-        _put(status, "message", self.message)
-        _put(status, "progress", self.progress)
-        _put(status, "run", self.run or None)
-        _put(status, "revision", self.revision)
-        _put_time(status, "startTime", self.start_time)
-        _put_time(status, "completionTime", self.completion_time)
-        _put(status, "duration", self.duration)
+        put(status, "message", self.message)
+        put(status, "progress", self.progress)
+        put(status, "run", self.run or None)
+        put(status, "revision", self.revision)
+        put_time(status, "startTime", self.start_time)
+        put_time(status, "completionTime", self.completion_time)
+        put(status, "duration", self.duration)
         if self.waiting_for:
             status["waitingFor"] = [waiting.to_wire() for waiting in self.waiting_for]
         if self.failure:
             status["failure"] = self.failure.to_wire()
-        if self.tasks:
-            status["tasks"] = [task.to_wire() for task in self.tasks]
+        if self.ending:
+            status["ending"] = self.ending.to_wire()
+        put_time(status, "finallyTime", self.finally_time)
+        if self.requests:
+            status["requests"] = [answer.to_wire() for answer in self.requests]
+        if rows := [task.to_wire() for task in self.tasks if not task.final]:
+            status["tasks"] = rows
+        if rows := [task.to_wire() for task in self.tasks if task.final]:
+            status["finally"] = rows
         status["conditions"] = [condition.to_wire() for condition in self.conditions]
         return status
 
@@ -346,17 +286,3 @@ def _is_count(value: object) -> bool:
 def _is_name(value: object) -> bool:
     # Names become paths of requests: these can't lead anywhere else.
     return isinstance(value, str) and bool(re.fullmatch(DNS_LABEL, value))
-
-
-def _time(text: str | None) -> datetime | None:
-    return None if text is None else parse_time(text)
-
-
-def _put(row: JsonObject, field: str, value: object) -> None:
-    if value is not None:
-        row[field] = value
-
-
-def _put_time(row: JsonObject, field: str, time: datetime | None) -> None:
-    if time is not None:
-        row[field] = format_time(time)

@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
-from observatory.api.openapi import array, integer, long, map_by, mapping, rule, string, time
-from observatory.api.specschema import MAX_TASKS
+from observatory.api.openapi import (
+    array,
+    boolean,
+    integer,
+    long,
+    map_by,
+    mapping,
+    rule,
+    string,
+    time,
+)
+from observatory.api.specschema import MAX_FINALLY
+from observatory.api.taskschema import MAX_TASKS
+from observatory.api.taskstatus import FailureClass, TaskPhase
 
 PHASES = ("Pending", "Running", "Succeeded", "Failed")
-TASK_PHASES = ("Pending", "Running", "Succeeded", "Failed", "Skipped")
+MAX_ATTEMPTS_SHOWN = 3
+
+_CLASS = {
+    "class": string(
+        "Why the attempt failed. `ApplicationError`: by itself, with an exit code or a signal. "
+        "`OutOfMemory`: over its limit. `Timeout`: over a deadline. `Disruption`: ended by the "
+        "cluster, such as by an eviction or a drain. `NodeLost`: with its node. `ImagePull`. "
+        "`Configuration`: by what its Pod names, such as a missing ConfigMap. `Rejected`: by "
+        "admission or quota. `Deleted`: its Pod, by somebody. `Lost`: its Pod vanished. "
+        "`Cancelled`: by a stop, a deletion, or a failure elsewhere in the run.",
+        enum=[each.value for each in FailureClass],
+    )
+}
 
 _WAITING = mapping(
     "One reason to wait, and the tasks it holds back.",
@@ -34,6 +58,21 @@ _FAILURE = mapping(
     signal=integer("The signal that ended the container, where one did; 9 is SIGKILL."),
     task=string("The task that failed."),
     time=time("When it failed."),
+    **_CLASS,
+)
+
+_ATTEMPT = mapping(
+    "An attempt that has ended, and was followed by another.",
+    attempt=integer("Which attempt; the first is 1."),
+    completionTime=time("When it ended."),
+    exitCode=integer("The exit code of the container, where it ended by itself."),
+    message=string("The end of what the container wrote, or what the cluster says; shortened."),
+    nodeName=string("The node that the Pod ran on."),
+    podName=string("The Pod of the attempt."),
+    reason=string("The failure in one word, such as `Error` or `OOMKilled`."),
+    signal=integer("The signal that ended the container, where one did."),
+    startTime=time("When the attempt was started."),
+    **_CLASS,
 )
 
 _TASK = mapping(
@@ -42,17 +81,35 @@ _TASK = mapping(
     attempt=integer(
         "Which attempt at the task this is; the first is 1. Absent until it is started.", minimum=0
     ),
+    attempts=array(
+        "The latest attempts before this one, at most three; the oldest first.",
+        _ATTEMPT,
+        maxItems=MAX_ATTEMPTS_SHOWN,
+    ),
+    cancelReason=string(
+        "Why this attempt is being ended by the operator, while it is: its Pod is deleted, and the "
+        "attempt has ended when its containers have."
+    ),
     completionTime=time("When the task's container ended."),
+    disruptions=integer(
+        "How many attempts were ended by the cluster; they count against `retry.disruptionLimit`."
+    ),
     exitCode=integer("The exit code of the container."),
+    failures=integer("How many attempts have failed that count against `retry.limit`."),
+    firstStartTime=time("When the first attempt was started, where this is a later one."),
+    ignored=boolean("The task has failed, and `onFailure: Ignore` keeps the run from failing."),
+    memory=string("The limit of memory of the next attempt, raised after one was killed for it."),
     message=string("More about the reason: what the task waits for, or why it failed."),
     name=string("The name of the task, as in `spec.tasks`."),
+    nextAttemptTime=time("When the next attempt is started, at the earliest."),
     nodeName=string("The node that the Pod was placed on."),
     phase=string(
         "`Pending`: not started. `Running`: started; while its Pod still waits, for a node or an "
         "image, `reason` says so. `Succeeded`: ended with exit code 0. `Failed`: ended otherwise. "
-        "`Skipped`: will not run, because a task it depends on has failed or the run was "
-        "cancelled.",
-        enum=list(TASK_PHASES),
+        "`Skipped`: will not run, as `reason` says: a task that it depends on has failed "
+        "(`DependencyFailed`), its `triggerRule` can't be met any more (`TriggerRule`), or the run "
+        "is ending.",
+        enum=[each.value for each in TaskPhase],
     ),
     podName=string("The Pod of this attempt."),
     podUID=string(
@@ -60,9 +117,39 @@ _TASK = mapping(
         "may have its name."
     ),
     reason=string("Why the task is in this phase, in one word."),
+    run=integer("The run in which the task succeeded, where a retry kept it from that one."),
     signal=integer("The signal that ended the container, where one did; 9 is SIGKILL."),
     since=time("Since when the reason holds."),
     startTime=time("When the attempt was started."),
+    **_CLASS,
+)
+
+_ENDING = mapping(
+    "That the run is to end before its tasks are through, and why. It is decided once; only a "
+    "stricter way to end takes its place.",
+    "mode",
+    message=string("The reason in words."),
+    mode=string(
+        "`Drain`: no more tasks are started; those that run go on to their end. `Stop`: they are "
+        "ended; then `finally` runs. `Terminate`: everything is ended at once, `finally` too.",
+        enum=["Drain", "Stop", "Terminate"],
+    ),
+    reason=string(
+        "Why: `TaskFailed` (by `failurePolicy` or by a rule of `retry`), `DeadlineExceeded`, "
+        "`Stopped`, `Terminated`, or `Cancelled` (the Observatory is being deleted)."
+    ),
+    time=time("When it was decided."),
+)
+
+_REQUEST = mapping(
+    "The answer to a request: an annotation `workflow.seventh-horizon.io/retry`, `…/stop` or "
+    "`…/terminate`.",
+    "type",
+    message=string("What came of it, in words."),
+    nonce=string("The value of the annotation that was answered."),
+    outcome=string("Whether it is carried out.", enum=["Accepted", "Refused"]),
+    time=time("When it was answered."),
+    type=string("What was asked for.", enum=["Retry", "Stop", "Terminate"]),
 )
 
 _CONDITION = mapping(
@@ -96,8 +183,10 @@ STATUS = mapping(
         _CONDITION,
         maxItems=32,
     ),
+    ending=_ENDING,
     duration=string("How long the run took, such as `1m12s`; set when it has ended."),
     failure=_FAILURE,
+    finallyTime=time("When all tasks had ended, so that it was the turn of `finally`."),
     message=string("One line: what the run waits for, or why it failed."),
     observedGeneration=long(
         "The `metadata.generation` that this status is about. While it is behind the metadata's, "
@@ -105,12 +194,15 @@ STATUS = mapping(
         minimum=0,
     ),
     phase=string(
-        "`Pending`: no task has started (`message` says why). `Running`. `Succeeded`: every task "
-        "succeeded. `Failed`: at least one did not, and nothing runs any more. A summary of "
+        "`Pending`: no task has started (`message` says why). `Running`. `Succeeded`: no task "
+        "failed. `Failed`: at least one did not, and nothing runs any more. A summary of "
         "`tasks`.",
         enum=list(PHASES),
     ),
-    progress=string("How many of the tasks have succeeded, such as `7/12`."),
+    progress=string(
+        "How many of the tasks have succeeded, such as `7/12`; of those whose `triggerRule` "
+        "let them run."
+    ),
     revision=string(
         "The name of the ControllerRevision that holds the tasks of this run as they were when "
         "it began."
@@ -124,6 +216,12 @@ STATUS = mapping(
         "self >= oldSelf",
         "the run count never goes back",
     ),
+    requests=map_by(
+        "type",
+        "The answers to the latest requests to retry, stop or terminate, one of each type.",
+        _REQUEST,
+        maxItems=8,
+    ),
     startTime=time("When the run began."),
     tasks=array(
         "The state of each task of the run, in the order of `spec.tasks`.",
@@ -135,4 +233,11 @@ STATUS = mapping(
         _WAITING,
         maxItems=64,
     ),
+    **{
+        "finally": array(
+            "The state of each task of `spec.finally`, in that order, once the run has begun.",
+            _TASK,
+            maxItems=MAX_FINALLY,
+        )
+    },
 )

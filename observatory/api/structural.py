@@ -47,7 +47,9 @@ def _check(value: object, schema: JsonObject, path: str, errors: list[FieldError
         case "array" if isinstance(value, list):
             _check_array(value, schema, path, errors)
         case "integer" if (number := _whole(value)) is not None:
-            _check_integer(number, schema, path, errors)
+            _check_range(number, schema, path, errors)
+        case "number" if isinstance(value, int | float) and not isinstance(value, bool):
+            _check_range(value, schema, path, errors)
         case "boolean" if isinstance(value, bool):
             pass
         case None:
@@ -76,14 +78,15 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 def _check_object(
     value: JsonObject, schema: JsonObject, path: str, errors: list[FieldError]
 ) -> None:
-    properties = schema["properties"]
+    properties = schema.get("properties", {})
+    others = schema.get("additionalProperties")
     present = 0
     for key, item in value.items():
         if item is None:
             continue
         present += 1
-        if (inner := properties.get(key)) is not None:
-            _check(item, inner, f"{path}.{key}", errors)
+        if (inner := properties.get(key, others)) is not None:
+            _check(item, inner, child(path, key), errors)
         else:
             hint = did_you_mean(key, properties)
             errors.append(forbidden(child(path, key), "unknown field", hint))
@@ -139,7 +142,7 @@ def _whole(value: object) -> int | None:
     return int(value) if isinstance(value, float) and value.is_integer() else None
 
 
-def _check_integer(number: int, schema: JsonObject, path: str, errors: list[FieldError]) -> None:
+def _check_range(number: float, schema: JsonObject, path: str, errors: list[FieldError]) -> None:
     if number < schema.get("minimum", number):
         detail = f"must be greater than or equal to {schema['minimum']}"
         errors.append(invalid(path, number, detail))

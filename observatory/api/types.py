@@ -14,7 +14,17 @@ JsonObject = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One node of the DAG: a container that runs to its end."""
+    """One node of the DAG: a container that runs to its end.
+
+    Attributes:
+        trigger_rule: When it runs, by how its dependencies ended.
+        ignore_failure: The run goes on as if the task had succeeded.
+        deadline: Seconds over all attempts.
+        attempt_deadline: Seconds of one attempt, kept by the kubelet.
+        starting_deadline: Seconds until its container runs.
+        grace: Seconds between SIGTERM and SIGKILL.
+        retry: Its own retry policy, as it is written; the workflow's fills in what it lacks.
+    """
 
     name: str
     image: str
@@ -22,6 +32,14 @@ class Task:
     args: tuple[str, ...] = ()
     dependencies: tuple[str, ...] = ()
     env: tuple[JsonObject, ...] = ()
+    resources: JsonObject | None = None
+    trigger_rule: str = "AllSucceeded"
+    ignore_failure: bool = False
+    deadline: int | None = None
+    attempt_deadline: int | None = None
+    starting_deadline: int | None = None
+    grace: int | None = None
+    retry: JsonObject | None = None
 
     @classmethod
     def from_wire(cls, task: JsonObject) -> Task:
@@ -33,4 +51,12 @@ class Task:
             args=tuple(task.get("args") or ()),
             dependencies=tuple(task.get("dependencies") or ()),
             env=tuple(task.get("env") or ()),
+            resources=task.get("resources"),
+            trigger_rule=task.get("triggerRule") or "AllSucceeded",
+            ignore_failure=task.get("onFailure") == "Ignore",
+            deadline=task.get("activeDeadlineSeconds"),
+            attempt_deadline=task.get("attemptDeadlineSeconds"),
+            starting_deadline=task.get("startingDeadlineSeconds"),
+            grace=task.get("terminationGracePeriodSeconds"),
+            retry=task.get("retry"),
         )

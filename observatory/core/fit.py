@@ -12,7 +12,8 @@ from dataclasses import replace
 import orjson
 
 from observatory.api.names import revision_hash
-from observatory.api.status import Status, TaskPhase, TaskStatus
+from observatory.api.status import Status
+from observatory.api.taskstatus import TaskPhase, TaskStatus
 from observatory.api.types import JsonObject
 from observatory.core.model import Desired, Identity
 from observatory.core.pods import name_of

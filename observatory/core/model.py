@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from observatory.api.names import Key
-from observatory.api.status import FailureClass, Status
+from observatory.api.status import Status
+from observatory.api.taskstatus import FailureClass
 from observatory.api.types import JsonObject, Task
 
 # --- what is wanted ---------------------------------------------------------------------------

@@ -15,7 +15,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from observatory.api.status import Phase, Status, TaskPhase, TaskStatus
+from observatory.api.status import Phase, Status
+from observatory.api.taskstatus import TaskPhase, TaskStatus
 from observatory.api.times import whole_seconds
 from observatory.core import rows as row
 from observatory.core.model import Desired, Event, Observed, Plan

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from observatory.api.names import revision_hash
-from observatory.api.status import Status, TaskPhase, TaskStatus
+from observatory.api.status import Status
+from observatory.api.taskstatus import TaskPhase, TaskStatus
 from observatory.core import rows as row
 from observatory.core.fit import room_for_pods
 from observatory.core.model import (

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from observatory.api.status import Status, TaskPhase, TaskStatus
+from observatory.api.status import Status
+from observatory.api.taskstatus import TaskPhase, TaskStatus
 from observatory.api.times import whole_seconds
 from observatory.core.model import Outcome, Pod, PodRef, PodWait, Program
 

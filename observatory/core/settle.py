@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 
 from observatory.api.conditions import VALID, Reason, find_condition
 from observatory.api.fielderrors import list_errors
-from observatory.api.status import Phase, Status, TaskPhase, TaskStatus
+from observatory.api.status import Phase, Status
+from observatory.api.taskstatus import TaskPhase, TaskStatus
 from observatory.core import rows as row
 from observatory.core.model import (
     NAMESPACE_WIDE,

@@ -25,7 +25,8 @@ from observatory.api.conditions import (
     set_condition,
 )
 from observatory.api.fielderrors import list_errors
-from observatory.api.status import Failure, Phase, Status, TaskPhase, TaskStatus, Waiting
+from observatory.api.status import Failure, Phase, Status, Waiting
+from observatory.api.taskstatus import TaskPhase, TaskStatus
 from observatory.api.times import format_duration, whole_seconds
 from observatory.core.model import Desired
 

@@ -30,8 +30,9 @@ from observatory.api.image import image_problem
 from observatory.api.names import API_VERSION, KIND
 from observatory.api.openapi import DNS_LABEL, PATTERN_HELP
 from observatory.api.schema import NAME, OBSERVATORY
-from observatory.api.specschema import MAX_ENV, MAX_IMAGE, MAX_SCHEDULE, MAX_TASKS, SPEC
+from observatory.api.specschema import MAX_SCHEDULE, SPEC
 from observatory.api.structural import check
+from observatory.api.taskschema import MAX_ENV, MAX_IMAGE, MAX_TASKS
 from observatory.api.types import JsonObject
 from observatory.core.fit import room_for_pods
 from observatory.core.graph import Graph

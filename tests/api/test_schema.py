@@ -11,7 +11,8 @@ from observatory.api.openapi import PATTERN_HELP
 from observatory.api.reference import reference
 from observatory.api.schema import OBSERVATORY
 from observatory.api.specschema import SPEC
-from observatory.api.statusschema import PHASES, STATUS, TASK_PHASES
+from observatory.api.statusschema import PHASES, STATUS
+from observatory.api.taskstatus import TaskPhase
 from observatory.api.types import JsonObject
 
 
@@ -90,7 +91,7 @@ def test_the_base_fields_are_there() -> None:
     wanted = {"phase", "tasks", "startTime", "completionTime", "conditions", "observedGeneration"}
     assert set(STATUS["properties"]) >= wanted
     assert PHASES == ("Pending", "Running", "Succeeded", "Failed")
-    assert (*PHASES, "Skipped") == TASK_PHASES
+    assert [*PHASES, "Skipped"] == [phase.value for phase in TaskPhase]
 
 
 def test_env_is_the_whole_env_var() -> None:

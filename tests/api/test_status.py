@@ -12,11 +12,10 @@ from observatory.api.status import (
     Phase,
     Status,
     StatusError,
-    TaskPhase,
-    TaskStatus,
     Waiting,
 )
 from observatory.api.structural import check
+from observatory.api.taskstatus import TaskPhase, TaskStatus
 from observatory.api.types import JsonObject
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

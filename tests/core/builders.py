@@ -6,7 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from observatory.api.names import API_VERSION, KIND, Key, revision_hash
-from observatory.api.status import Status, TaskPhase, TaskStatus
+from observatory.api.status import Status
+from observatory.api.taskstatus import TaskPhase, TaskStatus
 from observatory.api.types import JsonObject
 from observatory.core.desired import desire
 from observatory.core.model import (

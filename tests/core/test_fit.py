@@ -7,7 +7,8 @@ import orjson
 import pytest
 
 from observatory.api.names import revision_hash
-from observatory.api.status import Status, TaskPhase, TaskStatus
+from observatory.api.status import Status
+from observatory.api.taskstatus import TaskPhase, TaskStatus
 from observatory.core.desired import desire
 from observatory.core.fit import (
     BUDGET,

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from observatory.api.status import Phase, Status, TaskPhase
+from observatory.api.status import Phase, Status
+from observatory.api.taskstatus import TaskPhase
 from observatory.core.model import Desired, Plan, Pod, PodRef, PodWait, Program
 from observatory.core.plan import begins
 from tests.core.builders import (

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from observatory.api.status import Status, TaskPhase
+from observatory.api.status import Status
+from observatory.api.taskstatus import TaskPhase
 from observatory.core.model import Answers, Desired, Observed, Plan, Pod, PodRef, PodWait
 from observatory.core.plan import plan
 from observatory.core.settle import settle

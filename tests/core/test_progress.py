@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from observatory.api.status import TaskPhase
+from observatory.api.taskstatus import TaskPhase
 from observatory.core.fit import LIMIT, room_for_pods
 from observatory.core.model import Answers, Refused
 from observatory.core.progress import STARTS_AT_ONCE

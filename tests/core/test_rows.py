@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from observatory.api.status import Status, TaskPhase, TaskStatus
+from observatory.api.status import Status
+from observatory.api.taskstatus import TaskPhase, TaskStatus
 from observatory.core import rows
 from observatory.core.model import PodRef, PodWait
 from tests.core.builders import CHAIN, FAILED, NOW, SUCCEEDED, begun, later, pod_of, program

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from observatory.api.status import Phase, Status, TaskPhase
+from observatory.api.status import Phase, Status
+from observatory.api.taskstatus import TaskPhase
 from observatory.core.model import Answers, Outcome, PodRef, Refused
 from observatory.core.settle import retry_at, settle, tell
 from tests.core.builders import (

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from observatory.api.conditions import COMPLETE, FAILED, SUCCEEDED, VALID, find_condition
-from observatory.api.status import Phase, Status, TaskPhase, TaskStatus
+from observatory.api.status import Phase, Status
+from observatory.api.taskstatus import TaskPhase, TaskStatus
 from observatory.core.model import Desired
 from observatory.core.summary import summarize
 from tests.core import builders

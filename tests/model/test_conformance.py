@@ -8,7 +8,8 @@ from functools import cache
 import pytest
 
 from observatory.api.names import Key, revision_hash
-from observatory.api.status import Status, TaskPhase, TaskStatus
+from observatory.api.status import Status
+from observatory.api.taskstatus import TaskPhase, TaskStatus
 from observatory.core import model as product
 from observatory.core.desired import desire
 from observatory.core.plan import plan
