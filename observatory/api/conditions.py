@@ -26,8 +26,8 @@ SCHEDULED = "Scheduled"
 
 TYPES = {
     VALID: "The spec has no error. While it is False nothing new is started.",
-    SUCCEEDED: "The run has ended and every task succeeded. Unknown until it has ended.",
-    FAILED: "The run has ended and not every task succeeded. Unknown until it has ended.",
+    SUCCEEDED: "The run has ended and no task failed. Unknown until it has ended.",
+    FAILED: "The run has ended, and a task failed or it was ended early. Unknown before.",
     COMPLETE: "The run has ended, either way. Scripts wait for this one.",
     SCHEDULED: "Runs are started by `spec.schedule`. Only where there is one.",
 }
@@ -50,9 +50,13 @@ class Reason(StrEnum):
     )
     NOT_STARTED = "NotStarted", "No task has been started yet; `status.message` says why."
     RUNNING = "Running", "The run has begun and not ended."
-    ALL_TASKS_SUCCEEDED = "AllTasksSucceeded", "Every task ended with exit code 0."
+    ALL_TASKS_SUCCEEDED = "AllTasksSucceeded", "No task failed."
     TASK_FAILED = "TaskFailed", "At least one task failed; `status.failure` holds the first."
-    CANCELLED = "Cancelled", "The run was stopped before its end."
+    CANCELLED = "Cancelled", "The run ended early since its Observatory was deleted."
+    DEADLINE_EXCEEDED = "DeadlineExceeded", "The run took longer than `activeDeadlineSeconds`."
+    STOPPED = "Stopped", "The run was stopped by a request; `finally` has run."
+    TERMINATED = "Terminated", "The run was terminated by a request."
+    FINALLY_FAILED = "FinallyFailed", "Every task succeeded, but one of `finally` failed."
     NOT_ACTIVE = "NotActive", "Scheduling is not active in this version: no run is started."
 
     def __new__(cls, value: str, explanation: str) -> Self:

@@ -29,8 +29,15 @@ LABEL_REVISION = "controller-revision-hash"
 
 FINALIZER = f"{GROUP}/tracking"
 """Keeps a Pod until its outcome is in its Observatory's status."""
+FINALLY = f"{GROUP}/finally"
+"""Keeps an Observatory until its `finally` has run; only while a run with one is in progress."""
 GATE = f"{GROUP}/start"
 """The scheduling gate of a Pod that no status has recorded yet."""
+
+ANNOTATION_RETRY = f"{GROUP}/retry"
+ANNOTATION_RETRY_FROM = f"{GROUP}/retry-from"
+ANNOTATION_STOP = f"{GROUP}/stop"
+ANNOTATION_TERMINATE = f"{GROUP}/terminate"
 
 TASK_CONTAINER = "task"
 """The name of the container that runs the task."""

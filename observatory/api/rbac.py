@@ -41,7 +41,11 @@ class Permission:
 
 
 OPERATOR = (
-    Permission(OBSERVATORIES, ("get", "list", "watch"), "reads what is to be run"),
+    Permission(
+        OBSERVATORIES,
+        ("delete", "get", "list", "patch", "watch"),
+        "reads what is to be run; patches its own finalizer; deletes what has a TTL, after it",
+    ),
     Permission(
         OBSERVATORIES,
         ("update",),

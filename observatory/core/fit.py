@@ -17,15 +17,16 @@ from observatory.api.taskstatus import TaskPhase, TaskStatus
 from observatory.api.types import JsonObject
 from observatory.core.model import Desired, Identity
 from observatory.core.pods import name_of
+from observatory.core.trigger import TRIGGER_RULE
 
 BUDGET = 1_400_000
 """Bytes for spec and status; the rest of the 1.5 MiB is for metadata and managedFields."""
 LIMIT = 1_500_000
 """Bytes for spec and status where all that can be has been left out of the status."""
-ROW_SIZE = 45
-"""Bytes of the longest row in its shortest form, without its task's name and its Pod's UID."""
-UID_SIZE = 48
-"""Bytes of `podUID`, which only a running task's row has in its shortest form."""
+ROW_SIZE = 80
+"""Bytes of the longest row of an ended or untried task in its shortest form, but for its name."""
+UID_SIZE = 190
+"""Bytes that only the row of a running or pausing task has, such as `podUID` and its times."""
 SUMMARY_SIZE = 16_000
 """Bytes of everything but the rows: conditions, what is waited for, the first failure."""
 
@@ -35,7 +36,7 @@ def fitted(status: Status, desired: Desired, budget: int = BUDGET) -> JsonObject
     wire = status.to_wire()
     room = budget - desired.size
     for shorten in _STEPS:
-        for row in wire.get("tasks", ()):
+        for row in (*wire.get("tasks", ()), *wire.get("finally", ())):
             shorten(row)
         if len(orjson.dumps(wire)) <= room:
             break
@@ -91,8 +92,9 @@ def _cut_messages(row: JsonObject) -> None:
 
 def _drop_details(row: JsonObject) -> None:
     """Of what has ended, how it ended is what counts; of what succeeded, that it did."""
+    row.pop("attempts", None)
     if row["phase"] in (TaskPhase.SUCCEEDED, TaskPhase.FAILED):
-        for field in ("podName", "podUID", "nodeName", "startTime"):
+        for field in ("podName", "podUID", "nodeName", "startTime", "firstStartTime", "memory"):
             row.pop(field, None)
     if row["phase"] == TaskPhase.SUCCEEDED:
         for field in ("completionTime", "exitCode"):
@@ -115,15 +117,24 @@ def _drop_names_of_running(row: JsonObject) -> None:
     """The name follows from the attempt: `restored` brings it back."""
     if not TaskPhase(row["phase"]).ended:
         row.pop("podName", None)
-        row.pop("startTime", None)
 
 
-_DECISIONS = frozenset({"name", "phase", "attempt"})
+_DECISIONS = frozenset({"name", "phase", "attempt", "failures", "disruptions", "ignored"})
+_DECISIONS_BEFORE_THE_END = _DECISIONS | {
+    "podUID",
+    "startTime",
+    "firstStartTime",
+    "nextAttemptTime",
+    "cancelReason",
+    "memory",
+}
 
 
 def _keep_decisions(row: JsonObject) -> None:
     """What is left is what the protocol decides by; the reasons are in the summary."""
-    kept = _DECISIONS if TaskPhase(row["phase"]).ended else _DECISIONS | {"podUID"}
+    kept = _DECISIONS if TaskPhase(row["phase"]).ended else _DECISIONS_BEFORE_THE_END
+    if row["phase"] == TaskPhase.SKIPPED and row.get("reason") == TRIGGER_RULE:
+        kept |= {"reason"}  # of all reasons to be skipped the one that is no failure
     for field in row.keys() - kept:
         del row[field]
 

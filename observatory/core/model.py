@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from observatory.api.names import Key
+from observatory.api.ending import RequestType
+from observatory.api.names import FINALLY, Key
 from observatory.api.status import Status
 from observatory.api.taskstatus import FailureClass
 from observatory.api.types import JsonObject, Task
+from observatory.core.retry import RetryPolicy
 
 # --- what is wanted ---------------------------------------------------------------------------
 
@@ -22,15 +24,23 @@ from observatory.api.types import JsonObject, Task
 class Program:
     """The tasks of one revision, ready to be planned: what a run executes, and nothing else.
 
-    `order` lists indexes into `tasks` so that each comes after its dependencies; `dependencies`
-    holds, for each task, the indexes of what it depends on.
+    `tasks` are those of `spec.tasks`, `main` in number, and after them those of `spec.finally`.
+    `order` lists indexes into them so that each comes after its dependencies; `dependencies`
+    holds, for each task, the indexes of what it depends on, and `policies` how it is retried.
     """
 
     revision: str
     content: JsonObject
     tasks: tuple[Task, ...]
+    main: int
     order: tuple[int, ...]
     dependencies: tuple[tuple[int, ...], ...]
+    policies: tuple[RetryPolicy, ...]
+
+    @property
+    def has_finally(self) -> bool:
+        """Whether there are tasks that run when the others have ended."""
+        return len(self.tasks) > self.main
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +53,15 @@ class Desired:
     Attributes:
         errors: What is wrong with the spec, one text an error.
         suspend: Start nothing; also set where the fields that drive a run can't be read.
+        deadline: Seconds that a run may take.
+        failure_policy: What a failed task means for the others.
+        finally_deadline: Seconds that the tasks of `finally` may take together.
+        ttl: Seconds after the end of its run until the Observatory is deleted.
+        retention: Which Pods stay when a run has ended.
+        requests: What annotations ask for: their nonces, by type.
+        retry_from: The task that a retry is to begin with.
         deleting: The object has a deletion timestamp.
-        orphaning: It is being deleted, and its Pods are to be left alone.
+        finalizers: Those of the object.
         size: Bytes of the spec: status and spec share one object.
     """
 
@@ -57,8 +74,25 @@ class Desired:
     schedule: str | None = None
     suspend: bool = False
     max_concurrent: int | None = None
-    orphaning: bool = False
+    deadline: int | None = None
+    failure_policy: str = "Continue"
+    finally_deadline: int | None = None
+    ttl: int | None = None
+    retention: str = "Failed"
+    requests: tuple[tuple[RequestType, str], ...] = ()
+    retry_from: str | None = None
+    finalizers: tuple[str, ...] = ()
     size: int = 0
+
+    @property
+    def orphaning(self) -> bool:
+        """It is being deleted, and its Pods are to be left alone."""
+        return "orphan" in self.finalizers
+
+    @property
+    def held(self) -> bool:
+        """It can't vanish before its `finally` has run."""
+        return FINALLY in self.finalizers
 
 
 # --- what is seen -----------------------------------------------------------------------------
@@ -117,6 +151,7 @@ class Pod:
         gated: Our scheduling gate is on: no container of it has ever started.
         tracked: Our finalizer is on.
         deleting: It has a deletion timestamp.
+        grace: Seconds that its containers have to end, where it is being deleted.
         outcome: Set once the Pod has ended, or can't start any more.
     """
 
@@ -130,6 +165,7 @@ class Pod:
     tracked: bool
     deleting: bool
     node_name: str | None = None
+    grace: int | None = None
     outcome: Outcome | None = None
     wait: PodWait | None = None
 
@@ -138,8 +174,9 @@ class Pod:
 class Observed:
     """The world of one Observatory, taken in one step.
 
-    `pinned` is the program of the run in progress: the desired one, or that of an older revision
-    if the spec was edited since. It is None where that revision can't be read any more.
+    `pinned` is the program of the latest run: the desired one, or that of an older revision if the
+    spec was edited since. It is None where that revision can't be read any more, and where nobody
+    needs it, since that run has ended.
     """
 
     status: Status
@@ -192,10 +229,15 @@ class Plan:
         beforehand: Those of them that the status planned from lets go already: they are let go
             also where the revision is refused, and with it the run.
         delete: Pods to be deleted, by UID.
+        kill: Pods to be deleted without their grace.
         let_go: Pods in a name conflict that somebody deletes. Their finalizer is to be removed,
             unless a status that is newer than the one planned from records them.
         discard: Gated Pods of a run that does not begin after all. They are to be deleted, unless
             the Observatory has changed since.
+        program: What the run is pinned to, for `settle`.
+        hold: Whether our finalizer is to be on the Observatory; None for as it is. It is put on
+            before everything else, which then waits for the next plan; and taken off at last.
+        expire: The Observatory is to be deleted: its time is over.
         events: What happened.
         requeue_at: When to plan again though nothing may have changed.
     """
@@ -208,8 +250,12 @@ class Plan:
     finish: tuple[PodRef, ...] = ()
     beforehand: tuple[PodRef, ...] = ()
     delete: tuple[PodRef, ...] = ()
+    kill: tuple[PodRef, ...] = ()
     let_go: tuple[PodRef, ...] = ()
     discard: tuple[PodRef, ...] = ()
+    program: Program | None = None
+    hold: bool | None = None
+    expire: bool = False
     events: tuple[Event, ...] = ()
     requeue_at: datetime | None = None
 

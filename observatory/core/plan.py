@@ -15,37 +15,42 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from observatory.api.ending import EndingMode, RequestType
 from observatory.api.status import Phase, Status
-from observatory.api.taskstatus import TaskPhase, TaskStatus
+from observatory.api.taskstatus import FailureClass, TaskPhase, TaskStatus
 from observatory.api.times import whole_seconds
+from observatory.core import again, ending, progress
 from observatory.core import rows as row
+from observatory.core.attempts import Closing
+from observatory.core.branches import ON_DELETION, take_turns
+from observatory.core.deadlines import Alarm
+from observatory.core.leftovers import early, retired, tidy
 from observatory.core.model import Desired, Event, Observed, Plan
 from observatory.core.pods import ref
-from observatory.core.progress import (
-    Run,
-    Seen,
-    early,
-    see_pods,
-    skip_dependents,
-    start_ready,
-    tidy,
-)
-from observatory.core.summary import DELETED, summarize
+from observatory.core.progress import Run, Seen, see_pods, start_ready
+from observatory.core.summary import summarize
 
 FORSAKEN_AFTER = timedelta(seconds=60)
 """How long the gated Pods are kept of a run that doesn't begin."""
+LONGEST_GRACE = 30
+"""Seconds that a container may take to end where its task says nothing: Kubernetes' default."""
 
 
 def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
     """What to do now. With everything done and nothing new, a plan without any action."""
-    if desired.deleting and desired.orphaning:
-        return Plan(draft=observed.status)  # as with any owner: what runs is to outlive it
-    if desired.deleting:
+    status = observed.status
+    if desired.deleting and not _finally_first(desired, observed, now):
         return _cancel(desired, observed, now)
-    if observed.status.active:
+    if status.active:
         return _continue(desired, observed, now)
-    if begins(desired, observed.status):
-        return _begin(desired, observed, now)
+    observed = replace(observed, status=ending.without_run(desired, status, now))
+    if nonce := ending.asked(desired, status, RequestType.RETRY):
+        answer = again.retry(desired, status, observed.pinned, nonce, now)
+        observed = replace(observed, status=ending.answered(observed.status, [answer.answer]))
+        if answer.rows is not None:
+            return _begin(desired, observed, now, answer.rows)
+    if begins(desired, status):
+        return _begin(desired, observed, now, None)
     return _idle(desired, observed, now)
 
 
@@ -56,19 +61,25 @@ def begins(desired: Desired, status: Status) -> bool:
     return not status.active and status.revision != desired.program.revision
 
 
-def _begin(desired: Desired, observed: Observed, now: datetime) -> Plan:
+def _begin(
+    desired: Desired, observed: Observed, now: datetime, rows: tuple[TaskStatus, ...] | None
+) -> Plan:
+    """Begin a run of the desired program, with these rows where a retry keeps some."""
     program = desired.program
-    assert program is not None  # noqa: S101 - `begins` has said so
+    assert program is not None  # noqa: S101 - the caller has seen it
+    if program.has_finally and not desired.held:
+        return Plan(draft=observed.status, hold=True)
     status = Status(
         phase=Phase.RUNNING,
         run=observed.status.run + 1,
         revision=program.revision,
         start_time=whole_seconds(now),
-        tasks=tuple(TaskStatus(task.name) for task in program.tasks),
+        tasks=row.new_rows(program) if rows is None else rows,
+        requests=observed.status.requests,
         conditions=observed.status.conditions,
     )
     begun = _continue(desired, replace(observed, status=status, pinned=program), now)
-    count = len(program.tasks)
+    count = sum(not task.phase.ended for task in status.tasks)
     note = f"Run {status.run} started: {count} task{'' if count == 1 else 's'}"
     return replace(
         begun,
@@ -79,27 +90,66 @@ def _begin(desired: Desired, observed: Observed, now: datetime) -> Plan:
 
 
 def _continue(desired: Desired, observed: Observed, now: datetime) -> Plan:
-    program, status = observed.pinned, observed.status
+    program, status, pods = observed.pinned, observed.status, observed.pods
     if program is None:
         return _abandon(desired, observed, now)
+    alarm = Alarm(now)
     rows = row.rows_of(status, program)
-    seen = see_pods(rows, observed.pods, now)
-    skip_dependents(rows, program)
-    starts = start_ready(Run(desired, program, status.run, observed.pods), rows, now)
-    status = replace(status, tasks=tuple(rows))
-    return replace(_finished(desired, observed, status, seen, now), starts=starts)
+    status = ending.within_run(desired, status, now)
+    status = ending.out_of_time(desired, status, alarm)
+    if desired.deleting:
+        status = ending.decide(status, EndingMode.STOP, ending.CANCELLED, ending.DELETED, now)
+    closing = Closing.of(program, desired.uid, status, now)
+    seen = see_pods(closing, rows, pods, alarm)
+    status = ending.after_failures(desired, status, rows, seen.fatal, now)
+    progress.enforce_deadlines(program, rows, pods, alarm)
+    progress.cancel_running(status, rows, now)
+    turn = take_turns(desired, program, status, rows, alarm)
+    run = Run(desired, program, turn.status, pods, alarm)
+    starts = start_ready(run, turn.ready, rows, now)
+    status = replace(turn.status, tasks=tuple(rows))
+    made = _finished(desired, observed, status, seen, alarm)
+    return replace(made, starts=starts, program=program)
 
 
 def _abandon(desired: Desired, observed: Observed, now: datetime) -> Plan:
     """The revision is gone that the run is pinned to: let what runs end, and start nothing."""
-    rows = list(observed.status.tasks)
-    seen = see_pods(rows, observed.pods, now)
-    revision = observed.status.revision
-    message = f'ControllerRevision "{revision}", which the run is pinned to, is gone or unreadable'
+    alarm, status = Alarm(now), ending.within_run(desired, observed.status, now)
+    rows = list(status.tasks)
+    closing = Closing.of(None, desired.uid, status, now)
+    seen = see_pods(closing, rows, observed.pods, alarm)
+    progress.cancel_running(status, rows, now)
+    message = (
+        f'ControllerRevision "{status.revision}", which the run is pinned to, is gone or unreadable'
+    )
+    lost = FailureClass.CONFIGURATION
     for index, task in enumerate(rows):
         if task.phase is TaskPhase.PENDING:
-            rows[index] = row.failed(task, "RevisionLost", message, now)
-    return _finished(desired, observed, replace(observed.status, tasks=tuple(rows)), seen, now)
+            rows[index] = row.failed(task, "RevisionLost", message, now, lost)
+    status = replace(status, tasks=tuple(rows))
+    return _finished(desired, observed, status, seen, alarm)
+
+
+def _finally_first(desired: Desired, observed: Observed, now: datetime) -> bool:
+    """Whether an Observatory that is being deleted runs its `finally` before it goes.
+
+    It takes no longer than it may: then the finalizer goes, whatever still runs. Where the Pods are
+    to outlive it or to go before it, there is nothing to run.
+    """
+    program, status = observed.pinned, observed.status
+    if not (desired.held and status.active and program and program.has_finally):
+        return False
+    if desired.orphaning or "foregroundDeletion" in desired.finalizers:
+        return False
+    seconds = desired.finally_deadline or ON_DELETION
+    if status.finally_time is not None:
+        since, tasks = status.finally_time, program.tasks[program.main :]
+    elif status.ending is not None:
+        since, tasks = status.ending.time, program.tasks[: program.main]
+    else:
+        return True
+    grace = max(LONGEST_GRACE if task.grace is None else task.grace for task in tasks)
+    return now < since + timedelta(seconds=seconds + grace + LONGEST_GRACE)
 
 
 def _cancel(desired: Desired, observed: Observed, now: datetime) -> Plan:
@@ -110,49 +160,71 @@ def _cancel(desired: Desired, observed: Observed, now: datetime) -> Plan:
     terminal. Written earlier, a Pod that was released just before could start after it.
     """
     status = observed.status
+    release = False if desired.held else None
+    if desired.orphaning:  # as with any owner: what runs is to outlive it
+        return Plan(draft=status, hold=release)
     rows = list(status.tasks)
-    seen = see_pods(rows, observed.pods, now)
+    closing = Closing.of(None, desired.uid, status, now)
+    seen = see_pods(closing, rows, observed.pods, Alarm(now))
     live = [pod for pod in observed.pods if pod.outcome is None]
     if live or seen.verify:
         delete = tuple(ref(pod) for pod in live if not pod.deleting)
-        return Plan(draft=status, verify=tuple(seen.verify), delete=delete)
+        return Plan(draft=status, verify=tuple(seen.verify), delete=delete, hold=release)
     for index, task in enumerate(rows):
         if not task.phase.ended:
-            rows[index] = row.skipped(task, "Cancelled", DELETED)
+            rows[index] = row.skipped(task, ending.CANCELLED, ending.DELETED)
     if status.active:
         status = summarize(replace(status, tasks=tuple(rows)), desired, now)
-    return Plan(draft=status, finish=tuple(ref(pod) for pod in observed.pods if pod.tracked))
+    finish = tuple(ref(pod) for pod in observed.pods if pod.tracked)
+    return Plan(draft=status, finish=finish, hold=release)
 
 
 def _idle(desired: Desired, observed: Observed, now: datetime) -> Plan:
-    """No run is on, and none begins: what was created for the next one is not needed.
+    """No run is on, and none begins: what is left of runs is not needed.
 
     The tasks were edited and edited back, say, before a status recorded the run. Another operator
     may be ahead of this cache, and just be beginning that run: hence the time.
     """
-    made = _finished(desired, observed, observed.status, Seen(), now)
+    alarm, status = Alarm(now), observed.status
+    expires = _expires(desired, status)
+    if expires and expires <= now:
+        return Plan(draft=status, expire=True, hold=False if desired.held else None)
+    alarm.set(expires)
+    made = _finished(desired, observed, status, Seen(), alarm)
     kept_since = {ref(pod): pod.wait.since for pod in early(observed) if pod.wait}
     due = {pod: since + FORSAKEN_AFTER for pod, since in kept_since.items()}
-    later = [time for time in due.values() if time > now]
+    for time in due.values():
+        alarm.set(time if time > now else None)
     return replace(
         made,
+        delete=(*made.delete, *retired(status, observed.pods, desired.retention)),
         discard=tuple(pod for pod, time in due.items() if time <= now),
-        requeue_at=min(later, default=None),
+        hold=False if desired.held else None,
+        requeue_at=alarm.at,
     )
 
 
+def _expires(desired: Desired, status: Status) -> datetime | None:
+    """When the time of an Observatory is over that has run."""
+    if desired.ttl is None or status.completion_time is None:
+        return None
+    return status.completion_time + timedelta(seconds=desired.ttl)
+
+
 def _finished(
-    desired: Desired, observed: Observed, status: Status, seen: Seen, now: datetime
+    desired: Desired, observed: Observed, status: Status, seen: Seen, alarm: Alarm
 ) -> Plan:
     """The plan around a status whose rows are up to date."""
-    draft = summarize(status, desired, now)
+    draft = summarize(status, desired, alarm.now)
     left_over = tidy(draft, observed.pods)
+    delete, kill = progress.to_delete(draft, draft.tasks, observed.pods)
     return Plan(
         draft=draft,
         verify=tuple(seen.verify),
         release=tuple(seen.release),
         finish=left_over.finish,
-        delete=left_over.delete,
+        delete=(*left_over.delete, *delete),
+        kill=kill,
         let_go=left_over.let_go,
-        requeue_at=seen.tell_at,
+        requeue_at=alarm.at,
     )

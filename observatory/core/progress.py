@@ -1,26 +1,31 @@
-"""How far a run is and what comes next: its ended Pods, its ready tasks, its left-over Pods."""
+"""How far a run is and what comes next: its ended Pods, its deadlines, its ready tasks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from observatory.api.ending import EndingMode
 from observatory.api.names import revision_hash
 from observatory.api.status import Status
 from observatory.api.taskstatus import TaskPhase, TaskStatus
+from observatory.api.types import Task
+from observatory.core import attempts, deadlines
 from observatory.core import rows as row
+from observatory.core.attempts import BACKOFF, Closing
+from observatory.core.deadlines import Alarm
 from observatory.core.fit import room_for_pods
 from observatory.core.model import (
     NAMESPACE_WIDE,
     Desired,
     Identity,
-    Observed,
     Pod,
     PodRef,
     Program,
     Start,
 )
+from observatory.core.outcome import environment
 from observatory.core.pods import name_of, pod_manifest, ref
 
 STARTS_AT_ONCE = 500
@@ -29,21 +34,26 @@ STATUS_FULL = "StatusFull"
 """Why a task waits where the status has no room to record one more Pod: some run to their end."""
 START_PENDING = "StartPending"
 """Why a task waits that could start: its turn hasn't come, or nothing was heard of its Pod."""
-_NO_REFUSAL = frozenset({None, "Suspended", "MaxConcurrent", STATUS_FULL, START_PENDING})
+_NO_REFUSAL = frozenset({None, "Suspended", "MaxConcurrent", STATUS_FULL, START_PENDING, BACKOFF})
+KILL_GRACE = 1
+"""Seconds of grace of a Pod whose run is terminated: as good as none, but its node confirms it."""
 NAME_CONFLICT = "NameConflict"
 """Why a task waits whose Pod's name belongs to a Pod that isn't its own."""
 
 
 @dataclass(slots=True)
 class Seen:
-    """What the Pods of the running tasks ask for."""
+    """What the Pods of the running tasks ask for.
+
+    `fatal` is a task that a rule of its retry policy fails the whole run for.
+    """
 
     verify: list[PodRef] = field(default_factory=list)
     release: list[PodRef] = field(default_factory=list)
-    tell_at: datetime | None = None
+    fatal: str | None = None
 
 
-def see_pods(rows: list[TaskStatus], pods: Iterable[Pod], now: datetime) -> Seen:
+def see_pods(closing: Closing, rows: list[TaskStatus], pods: Sequence[Pod], alarm: Alarm) -> Seen:
     """Bring the rows of the running tasks up to date with the Pods that are recorded for them."""
     seen = Seen()
     by_uid = {pod.uid: pod for pod in pods}
@@ -54,75 +64,114 @@ def see_pods(rows: list[TaskStatus], pods: Iterable[Pod], now: datetime) -> Seen
         if pod is None:
             seen.verify.append(PodRef(task.pod_name or "", task.pod_uid or ""))
         elif pod.outcome:
-            rows[index] = row.ended(task, pod.outcome, pod.node_name, now)
+            closed = attempts.close(closing, index, task, pod.outcome, pod.node_name)
+            rows[index] = closed.row
+            if closed.fails_run:
+                seen.fatal = task.name
+        elif task.cancel_reason is not None:
+            continue  # it says why it ends, and that is what is waited for
         elif pod.gated:
             seen.release.append(ref(pod))
         else:
-            rows[index], tell_at = row.waiting_for_pod(task, pod, now)
-            seen.tell_at = min(filter(None, (seen.tell_at, tell_at)), default=None)
+            rows[index], tell_at = row.waiting_for_pod(task, pod, alarm.now)
+            alarm.set(tell_at)
     return seen
 
 
-def skip_dependents(rows: list[TaskStatus], program: Program) -> None:
-    """Skip what depends on a task that failed or was skipped, and what depends on that."""
-    dead = {task.name for task in rows if task.phase in (TaskPhase.FAILED, TaskPhase.SKIPPED)}
-    if not dead:
-        return
-    for index in program.order:
-        if rows[index].phase is not TaskPhase.PENDING:
+def enforce_deadlines(
+    program: Program, rows: list[TaskStatus], pods: Sequence[Pod], alarm: Alarm
+) -> None:
+    """Cancel the attempts that have taken too long."""
+    by_uid = {pod.uid: pod for pod in pods}
+    for index, task in enumerate(rows):
+        wanted = program.tasks[index]
+        pod = by_uid.get(task.pod_uid or "") if task.phase is TaskPhase.RUNNING else None
+        if pod is None or task.cancel_reason is not None:
+            if task.next_attempt_time:
+                rows[index] = _backoff_in_time(task, wanted, alarm)
             continue
-        for dependency in program.dependencies[index]:
-            cause = rows[dependency]
-            if cause.name in dead:
-                how = "failed" if cause.phase is TaskPhase.FAILED else "was skipped"
-                message = f'Task "{cause.name}", which it depends on, {how}'
-                rows[index] = row.skipped(rows[index], "DependencyFailed", message)
-                dead.add(rows[index].name)
-                break
+        late = deadlines.overdue(wanted, task, pod, alarm)
+        if late:
+            rows[index] = attempts.cancelled(task, late.reason, late.message, alarm.now)
 
 
-def ready_tasks(rows: Sequence[TaskStatus], program: Program) -> list[int]:
-    """The indexes of the tasks that could start: not begun, all dependencies succeeded."""
-    succeeded = [task.phase is TaskPhase.SUCCEEDED for task in rows]
-    return [
-        index
-        for index in program.order
-        if rows[index].phase is TaskPhase.PENDING
-        and all(map(succeeded.__getitem__, program.dependencies[index]))
-    ]
+def cancel_running(status: Status, rows: list[TaskStatus], now: datetime) -> None:
+    """Cancel the attempts that a run doesn't let go on which is ending."""
+    ending = status.ending
+    if ending is None or ending.mode is EndingMode.DRAIN:
+        return
+    for index, task in enumerate(rows):
+        spared = task.final and ending.mode is not EndingMode.TERMINATE
+        if task.phase is TaskPhase.RUNNING and not spared:
+            message = ending.message or ending.reason
+            rows[index] = attempts.cancelled(task, ending.reason, message, now)
+
+
+def to_delete(
+    status: Status, rows: Sequence[TaskStatus], pods: Sequence[Pod]
+) -> tuple[tuple[PodRef, ...], tuple[PodRef, ...]]:
+    """The Pods of cancelled attempts: those to delete, and those to delete without their grace."""
+    cancelled = {
+        task.pod_uid for task in rows if task.phase is TaskPhase.RUNNING and task.cancel_reason
+    }
+    if not cancelled:
+        return (), ()
+    live = [pod for pod in pods if pod.uid in cancelled and pod.outcome is None]
+    if status.ending and status.ending.mode is EndingMode.TERMINATE:
+        return (), tuple(
+            ref(pod) for pod in live if not pod.deleting or (pod.grace or 0) > KILL_GRACE
+        )
+    return tuple(ref(pod) for pod in live if not pod.deleting), ()
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run in progress: what is wanted, what it is pinned to, and what is seen of it."""
+    """One run in progress: what is wanted, what it is pinned to, and what is known of it."""
 
     desired: Desired
     program: Program
-    number: int
+    status: Status
     pods: Sequence[Pod]
+    alarm: Alarm
 
 
-def start_ready(run: Run, rows: list[TaskStatus], now: datetime) -> tuple[Start, ...]:
+def start_ready(
+    run: Run, ready: Sequence[int], rows: list[TaskStatus], now: datetime
+) -> tuple[Start, ...]:
     """The attempts to start now. The rows of ready tasks that have to wait say what for."""
     starts: list[Start] = []
     by_name = {pod.key.name: pod for pod in run.pods}
     running = sum(task.phase is TaskPhase.RUNNING for task in rows)
+    pausing = sum(task.next_attempt_time is not None for task in rows)
     slots = (run.desired.max_concurrent or len(rows)) - running
-    room = room_for_pods(run.desired.size, (task.name for task in rows)) - running
-    for index in _in_turn(ready_tasks(rows, run.program), rows):
-        if run.desired.suspend:
+    room = room_for_pods(run.desired.size, (task.name for task in rows)) - running - pausing
+    suspended = run.desired.suspend and run.status.ending is None and not run.desired.deleting
+    for index in _in_turn(ready, rows):
+        again_at = rows[index].next_attempt_time
+        if suspended:
             rows[index] = row.waiting(rows[index], "Suspended", None, now)
+        elif again_at and again_at > now:
+            run.alarm.set(again_at)
         elif len(starts) >= slots:
             rows[index] = _passed_over(rows[index], "MaxConcurrent", now)
-        elif len(starts) >= room:
+        elif len(starts) >= room + (again_at is not None):
             rows[index] = _passed_over(rows[index], STATUS_FULL, now)
         else:
             if rows[index].reason in _NO_REFUSAL:
                 rows[index] = row.waiting(rows[index], START_PENDING, None, now)
             if len(starts) < STARTS_AT_ONCE:
-                rows[index], start = _start(run, index, rows[index], by_name, now)
+                rows[index], start = _start(run, index, rows, by_name, now)
                 starts += [start] if start else []
     return tuple(starts)
+
+
+def _backoff_in_time(task: TaskStatus, wanted: Task, alarm: Alarm) -> TaskStatus:
+    """The row of a task that waits for its next attempt: it ends where its deadline comes first."""
+    due = deadlines.due(wanted, task)
+    if due is None or due > alarm.now:
+        alarm.set(due)
+        return task
+    return attempts.out_of_time(task, wanted, alarm.now)
 
 
 def _passed_over(task: TaskStatus, reason: str, now: datetime) -> TaskStatus:
@@ -134,20 +183,24 @@ def _passed_over(task: TaskStatus, reason: str, now: datetime) -> TaskStatus:
     return row.waiting(task, reason, None, now) if task.reason in _NO_REFUSAL else task
 
 
-def _in_turn(ready: list[int], rows: Sequence[TaskStatus]) -> list[int]:
+def _in_turn(ready: Sequence[int], rows: Sequence[TaskStatus]) -> list[int]:
     """Last those whose own Pods were refused: they are not to keep the others back."""
     waits = _NO_REFUSAL | NAMESPACE_WIDE
     return sorted(ready, key=lambda index: rows[index].reason not in waits)
 
 
 def _start(
-    run: Run, index: int, task: TaskStatus, by_name: dict[str, Pod], now: datetime
+    run: Run, index: int, rows: Sequence[TaskStatus], by_name: dict[str, Pod], now: datetime
 ) -> tuple[TaskStatus, Start | None]:
-    attempt = Identity(run.number, revision_hash(run.program.revision), task.name, task.attempt + 1)
+    task = rows[index]
+    revision = revision_hash(run.program.revision)
+    attempt = Identity(run.status.run, revision, task.name, task.attempt + 1)
     name = name_of(attempt, run.desired.key.name, run.desired.uid)
     existing = by_name.get(name)
     if existing is None:
-        body = pod_manifest(run.desired, run.program.tasks[index], attempt)
+        outcome = environment(run.desired.key.name, run.status, rows) if task.final else ()
+        wanted = run.program.tasks[index]
+        body = pod_manifest(run.desired, wanted, attempt, memory=task.memory, more_env=outcome)
         return task, Start(attempt, name, body=body)
     if existing.deleting and existing.gated:
         return task, None  # deleted before it was recorded: once it is gone, there is a new one
@@ -167,59 +220,3 @@ def adoptable(pod: Pod, desired: Desired, attempt: Identity) -> bool:
 def name_conflict(name: str) -> str:
     """What to tell about a Pod that has an attempt's name and isn't its Pod."""
     return f'Pod "{name}" exists and is not this task\'s; delete it to go on'
-
-
-@dataclass(frozen=True, slots=True)
-class Tidy:
-    """What the left-over Pods ask for, as the fields of the same names of a Plan."""
-
-    finish: tuple[PodRef, ...]
-    delete: tuple[PodRef, ...]
-    let_go: tuple[PodRef, ...]
-
-
-def tidy(status: Status, pods: Sequence[Pod]) -> Tidy:
-    """The Pods whose finalizer may go, and those to delete, once `status` is stored.
-
-    A Pod that this status doesn't record may be recorded in a newer one, as long as its attempt
-    is still open here. It keeps its finalizer, unless it is certain that it never ran.
-    """
-    recorded = {task.pod_uid: task for task in status.tasks if task.pod_uid} if pods else {}
-    by_name = {task.name: task for task in status.tasks} if pods else {}
-    finish: list[PodRef] = []
-    delete: list[PodRef] = []
-    let_go: list[PodRef] = []
-    for pod in pods:
-        task = recorded.get(pod.uid)
-        closed = task.phase.ended if task else _closed(pod.identity, status, by_name)
-        if pod.tracked and pod.outcome and (closed or pod.gated):
-            finish.append(ref(pod))
-        elif pod.tracked and pod.outcome and not task and _in_conflict(pod, by_name):
-            let_go.append(ref(pod))
-        elif closed and pod.gated and not pod.deleting:
-            delete.append(ref(pod))
-    return Tidy(tuple(finish), tuple(delete), tuple(let_go))
-
-
-def early(observed: Observed) -> Iterator[Pod]:
-    """The gated Pods of a run that the status doesn't know yet."""
-    for pod in observed.pods:
-        of_later_run = pod.identity is not None and pod.identity.run > observed.status.run
-        if of_later_run and pod.gated and not pod.deleting and pod.outcome is None:
-            yield pod
-
-
-def _in_conflict(pod: Pod, by_name: Mapping[str, TaskStatus]) -> bool:
-    """Whether somebody was told to delete this Pod: then it must not be held back."""
-    task = by_name.get(pod.identity.task) if pod.identity else None
-    return task is not None and task.reason == NAME_CONFLICT and pod.deleting
-
-
-def _closed(attempt: Identity | None, status: Status, by_name: Mapping[str, TaskStatus]) -> bool:
-    """Whether this status, and so every later one, rules out that it records the attempt's Pod."""
-    if attempt is None or attempt.run > status.run:
-        return False  # not provably ours, or of a run that this status is too old to know
-    if attempt.run < status.run or attempt.revision != revision_hash(status.revision or ""):
-        return True
-    task = by_name.get(attempt.task)
-    return task is None or task.phase.ended or task.attempt >= attempt.attempt

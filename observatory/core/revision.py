@@ -22,19 +22,23 @@ from observatory.api.types import JsonObject, Task
 from observatory.core.graph import Graph
 from observatory.core.model import Desired, Program
 from observatory.core.pods import owner_reference
+from observatory.core.retry import RetryPolicy
 
 LABEL_HASH = "controller.kubernetes.io/hash"
+_EXECUTED = ("tasks", "finally", "retry")
+"""The fields that say what a run executes."""
 HISTORY_LIMIT = 10
 """How many revisions of one Observatory are kept."""
 
 
 def program_of(key: Key, uid: str, spec: JsonObject) -> Program:
-    """The program of the tasks of a spec that is valid.
+    """The program of a spec that is valid.
 
-    The revision's name has a hash of the tasks just as they are stored: nothing is defaulted or
+    The revision's name has a hash of its fields just as they are stored: nothing is defaulted or
     reordered before, so a newer version of this controller finds the same name.
     """
-    content = {"spec": {"tasks": spec["tasks"]}}
+    executed = {field: spec[field] for field in _EXECUTED if spec.get(field)}
+    content = {"spec": executed}
     canonical = orjson.dumps(content, option=orjson.OPT_SORT_KEYS).decode()
     return _program(revision_name(key.name, short_hash(uid, canonical)), content)
 
@@ -62,17 +66,29 @@ def stored_program(revision: JsonObject) -> Program:
 
 
 def _program(name: str, content: JsonObject) -> Program:
-    tasks = tuple(Task.from_wire(task) for task in content["spec"]["tasks"])
+    spec = content["spec"]
+    main, final = spec["tasks"], spec.get("finally") or []
+    tasks = tuple(Task.from_wire(task) for task in (*main, *final))
     graph = Graph({task.name: task.dependencies for task in tasks})
     position = {task.name: index for index, task in enumerate(tasks)}
     return Program(
         revision=name,
         content=content,
         tasks=tasks,
+        main=len(main),
         order=tuple(position[name] for name in graph.order()),
         dependencies=tuple(
             tuple(position[dependency] for dependency in task.dependencies) for task in tasks
         ),
+        policies=_policies(tasks, spec.get("retry")),
+    )
+
+
+def _policies(tasks: tuple[Task, ...], default: JsonObject | None) -> tuple[RetryPolicy, ...]:
+    """One policy a task; the many tasks without one of their own share one."""
+    shared = RetryPolicy.from_wire(default)
+    return tuple(
+        RetryPolicy.from_wire(default, task.retry) if task.retry else shared for task in tasks
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from observatory.api.status import Status
-from observatory.api.taskstatus import TaskPhase, TaskStatus
+from observatory.api.taskstatus import FailureClass, TaskPhase, TaskStatus
 from observatory.api.times import whole_seconds
 from observatory.core.model import Outcome, Pod, PodRef, PodWait, Program
 
@@ -18,25 +18,37 @@ Every Pod waits a little. Told at once, each would cost one more write and tell 
 
 
 def rows_of(status: Status, program: Program) -> list[TaskStatus]:
-    """One row a task, in the order of the program's tasks."""
+    """One row a task, in the order of the program's tasks: those of `finally` come last."""
     rows = status.tasks
     if len(rows) == len(program.tasks) and all(
         row.name == task.name for row, task in zip(rows, program.tasks, strict=True)
     ):
         return list(rows)
     known = {row.name: row for row in rows}
-    return [known.get(task.name) or TaskStatus(task.name) for task in program.tasks]
+    return [known.get(row.name) or row for row in new_rows(program)]
+
+
+def new_rows(program: Program) -> tuple[TaskStatus, ...]:
+    """The rows of a run that has started nothing."""
+    return tuple(
+        TaskStatus(task.name, final=index >= program.main)
+        for index, task in enumerate(program.tasks)
+    )
 
 
 def started(row: TaskStatus, pod: PodRef, attempt: int, now: datetime) -> TaskStatus:
     """The row of a task whose attempt is recorded as started."""
-    return TaskStatus(
-        name=row.name,
+    return replace(
+        row,
         phase=TaskPhase.RUNNING,
         attempt=attempt,
         pod_name=pod.name,
         pod_uid=pod.uid,
         start_time=whole_seconds(now),
+        next_attempt_time=None,
+        reason=None,
+        message=None,
+        since=None,
     )
 
 
@@ -52,21 +64,33 @@ def ended(row: TaskStatus, outcome: Outcome, node_name: str | None, now: datetim
         completion_time=finished,
         exit_code=outcome.exit_code,
         signal=outcome.signal,
+        class_=outcome.class_,
         reason=outcome.reason,
         message=outcome.message,
         since=None,
+        cancel_reason=None,
+        next_attempt_time=None,
     )
 
 
-def failed(row: TaskStatus, reason: str, message: str, now: datetime) -> TaskStatus:
-    """The row of a task that failed without an outcome of a Pod."""
-    return ended(row, Outcome(succeeded=False, reason=reason, message=message), None, now)
+def failed(
+    row: TaskStatus, reason: str, message: str, now: datetime, class_: FailureClass
+) -> TaskStatus:
+    """The row of a task that failed without an outcome of a Pod, and is not tried again."""
+    outcome = Outcome(succeeded=False, class_=class_, reason=reason, message=message)
+    return ended(row, outcome, None, now)
 
 
 def skipped(row: TaskStatus, reason: str, message: str) -> TaskStatus:
     """The row of a task that will not run."""
-    return TaskStatus(
-        name=row.name, phase=TaskPhase.SKIPPED, reason=reason, message=message, attempt=row.attempt
+    return replace(
+        row,
+        phase=TaskPhase.SKIPPED,
+        reason=reason,
+        message=message,
+        since=None,
+        next_attempt_time=None,
+        cancel_reason=None,
     )
 
 

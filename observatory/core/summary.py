@@ -26,14 +26,16 @@ from observatory.api.conditions import (
 )
 from observatory.api.fielderrors import list_errors
 from observatory.api.status import Failure, Phase, Status, Waiting
-from observatory.api.taskstatus import TaskPhase, TaskStatus
+from observatory.api.taskstatus import FailureClass, TaskPhase, TaskStatus
 from observatory.api.times import format_duration, whole_seconds
+from observatory.core.attempts import DEADLINE
+from observatory.core.ending import CANCELLED, DELETED, STOPPED, TASK_FAILED, TERMINATED
 from observatory.core.model import Desired
+from observatory.core.trigger import TRIGGER_RULE
 
 DEPENDENCIES = "Dependencies"
 """The reason of tasks that wait for others: the one wait that isn't told on each row."""
 
-DELETED = "The Observatory was deleted before its run ended"
 TOO_LARGE = (
     "Spec and status together exceed what etcd stores in one object (1.5 MiB): nothing more is "
     "started; split the workflow, or shorten its names, commands, args and env"
@@ -79,14 +81,26 @@ def _phase(status: Status) -> Phase:
         return Phase.PENDING
     if not status.ended:
         return Phase.RUNNING
-    succeeded = all(task.phase is TaskPhase.SUCCEEDED for task in status.tasks)
-    return Phase.SUCCEEDED if succeeded else Phase.FAILED
+    return Phase.FAILED if any(map(_spoils, status.tasks)) else Phase.SUCCEEDED
+
+
+def _spoils(task: TaskStatus) -> bool:
+    """Whether a run with this row, all of which have ended, has failed."""
+    if task.phase is TaskPhase.SKIPPED:
+        return task.reason != TRIGGER_RULE
+    return task.phase is TaskPhase.FAILED and not task.ignored
 
 
 def _progress(rows: tuple[TaskStatus, ...]) -> str | None:
+    """Tasks that succeeded, of all that run by their trigger rules; `finally` is not counted."""
+    counted = [
+        task
+        for task in rows
+        if not (task.final or (task.phase is TaskPhase.SKIPPED and task.reason == TRIGGER_RULE))
+    ]
     if not rows:
         return None
-    return f"{sum(task.phase is TaskPhase.SUCCEEDED for task in rows)}/{len(rows)}"
+    return f"{sum(task.phase is TaskPhase.SUCCEEDED for task in counted)}/{len(counted)}"
 
 
 def _waiting(rows: Iterable[TaskStatus]) -> tuple[Waiting, ...]:
@@ -98,7 +112,7 @@ def _waiting(rows: Iterable[TaskStatus]) -> tuple[Waiting, ...]:
         ):
             waits.setdefault(task.reason or DEPENDENCIES, []).append(task)
     # What passes by itself comes last.
-    last = ("MaxConcurrent", "StatusFull", "StartPending", "Suspended", DEPENDENCIES)
+    last = ("Backoff", "MaxConcurrent", "StatusFull", "StartPending", "Suspended", DEPENDENCIES)
     rank = {reason: place for place, reason in enumerate(last)}
     return tuple(
         Waiting(
@@ -113,14 +127,16 @@ def _waiting(rows: Iterable[TaskStatus]) -> tuple[Waiting, ...]:
 
 
 def _first_failure(rows: Iterable[TaskStatus]) -> Failure | None:
+    """The first failure that counts; one of `finally` only where no task failed before."""
     failed = [
-        (task.completion_time, place, task)
+        (task.final, task.completion_time, place, task)
         for place, task in enumerate(rows)
-        if task.phase is TaskPhase.FAILED and task.completion_time
+        if task.phase is TaskPhase.FAILED and not task.ignored and task.completion_time
+        if task.class_ is not FailureClass.CANCELLED
     ]
     if not failed:
         return None
-    time, _, first = min(failed)
+    _, time, _, first = min(failed)
     return Failure(
         task=first.name,
         attempt=first.attempt,
@@ -131,6 +147,7 @@ def _first_failure(rows: Iterable[TaskStatus]) -> Failure | None:
         exit_code=first.exit_code,
         signal=first.signal,
         message=first.message,
+        class_=first.class_,
     )
 
 
@@ -148,10 +165,7 @@ def _message(status: Status, desired: Desired) -> str | None:
     if status.run and not status.ended:
         return _running_message(status)
     parts = []
-    if status.failure:
-        parts.append(describe_failure(status.failure))
-    elif status.ended and status.phase is Phase.FAILED:
-        parts.append(DELETED)
+    parts += _how_it_failed(status)
     if desired.errors:
         more = f" (and {len(desired.errors) - 1} more)" if len(desired.errors) > 1 else ""
         edited = "Edited spec is invalid: " if status.run else ""
@@ -165,10 +179,28 @@ def _message(status: Status, desired: Desired) -> str | None:
     return "; ".join(parts)[:_MESSAGE_LENGTH] or None
 
 
-def _running_message(status: Status) -> str | None:
+def _how_it_failed(status: Status) -> list[str]:
+    """The first failure, what ends the run early, and a failure of `finally` that came after."""
     parts = []
-    if status.failure:
-        parts.append(describe_failure(status.failure))
+    failure = status.failure
+    if status.ending and status.ending.reason != TASK_FAILED:
+        parts.append(f"{status.ending.reason}: {status.ending.message}")
+    if failure:
+        parts.append(describe_failure(failure))
+    last = next((task for task in status.tasks if task.final and _spoils_alone(task)), None)
+    if last is not None and (failure is None or failure.task != last.name):
+        parts.append(f'finally: task "{last.name}" failed: {last.reason}')
+    if not parts and status.phase is Phase.FAILED:
+        parts.append(DELETED)
+    return parts
+
+
+def _spoils_alone(task: TaskStatus) -> bool:
+    return task.phase is TaskPhase.FAILED and not task.ignored
+
+
+def _running_message(status: Status) -> str | None:
+    parts = _how_it_failed(status)
     parts += [_describe_wait(wait) for wait in status.waiting_for if wait.reason != DEPENDENCIES]
     if not parts:
         running = [task.name for task in status.tasks if task.phase is TaskPhase.RUNNING]
@@ -244,9 +276,25 @@ def _reason(status: Status) -> tuple[Reason, str | None]:
             return Reason.RUNNING, None
         case Phase.SUCCEEDED:
             return Reason.ALL_TASKS_SUCCEEDED, None
-        case Phase.FAILED if status.failure:
-            return Reason.TASK_FAILED, describe_failure(status.failure)
         case Phase.FAILED:
-            return Reason.CANCELLED, DELETED
+            return _why_failed(status), "; ".join(_how_it_failed(status))
         case _:
             assert_never(status.phase)
+
+
+def _why_failed(status: Status) -> Reason:
+    ended_by = _ENDED_BY.get(status.ending.reason) if status.ending else None
+    if ended_by is not None:
+        return ended_by
+    if status.failure is None:
+        return Reason.CANCELLED
+    final = any(task.final and task.name == status.failure.task for task in status.tasks)
+    return Reason.FINALLY_FAILED if final else Reason.TASK_FAILED
+
+
+_ENDED_BY = {
+    DEADLINE: Reason.DEADLINE_EXCEEDED,
+    STOPPED: Reason.STOPPED,
+    TERMINATED: Reason.TERMINATED,
+    CANCELLED: Reason.CANCELLED,
+}

@@ -55,8 +55,19 @@ class Api(Protocol):
     ) -> JsonObject:
         """PATCH: the object as stored."""
 
-    async def delete(self, resource: Resource, key: Key, *, uid: str | None = None) -> JsonObject:
-        """DELETE: the object while it exists, else a Status; `Conflict` if it has another UID."""
+    async def delete(
+        self,
+        resource: Resource,
+        key: Key,
+        *,
+        uid: str | None = None,
+        version: str | None = None,
+        grace: int | None = None,
+    ) -> JsonObject:
+        """DELETE: the object while it exists, else a Status.
+
+        `Conflict` if it has another UID or resourceVersion. `grace` is a Pod's, in seconds.
+        """
 
     def watch(
         self, resource: Resource, namespace: str | None, params: Mapping[str, str]

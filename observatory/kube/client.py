@@ -123,11 +123,22 @@ class Client:
             "PATCH", "patch", path, body, {**_MANAGED, **params}, content_type=kind
         )
 
-    async def delete(self, resource: Resource, key: Key, *, uid: str | None = None) -> JsonObject:
+    async def delete(
+        self,
+        resource: Resource,
+        key: Key,
+        *,
+        uid: str | None = None,
+        version: str | None = None,
+        grace: int | None = None,
+    ) -> JsonObject:
         """See `Api.delete`."""
         options: JsonObject = {"apiVersion": "v1", "kind": "DeleteOptions"}
-        if uid is not None:
-            options["preconditions"] = {"uid": uid}
+        wanted = {"uid": uid, "resourceVersion": version}
+        if preconditions := {name: value for name, value in wanted.items() if value is not None}:
+            options["preconditions"] = preconditions
+        if grace is not None:
+            options["gracePeriodSeconds"] = grace
         return await self._write("DELETE", "delete", _path(resource, key), options, {})
 
     @asynccontextmanager

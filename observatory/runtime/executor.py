@@ -19,14 +19,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from observatory.api.names import API_VERSION, KIND, OBSERVATORIES
+from observatory.api.names import API_VERSION, FINALLY, KIND, OBSERVATORIES
 from observatory.api.status import Status
 from observatory.api.types import JsonObject
 from observatory.core.fit import fitted
 from observatory.core.model import Answers, Desired, Plan, PodRef, Program, Refused, Start
+from observatory.core.progress import KILL_GRACE
 from observatory.core.settle import retry_at, settle
 from observatory.core.summary import too_large
-from observatory.kube.api import Api
+from observatory.kube.api import Api, PatchKind
 from observatory.kube.errors import ApiError, Conflict, KubeError, NotFound, TooLarge
 from observatory.runtime.podwriter import PodWriter, Wrote, refusal, refuses
 from observatory.runtime.revisions import Revisions
@@ -75,11 +76,13 @@ class Executor:
             LeaseLost: Another process leads.
         """
         execution = Execution()
+        if plan.hold:
+            return await self._hold(desired, before, version, execution)
         if plan.revision is not None:
             await self._keep(plan, plan.revision, desired, before, version)
         answers = await self._prepare(plan, desired, execution)
         status = settle(plan, answers, desired, now)
-        again = retry_at(status, answers.refused, now)
+        again = retry_at(plan, status, answers.refused, now)
         execution.requeue_at = min(filter(None, (plan.requeue_at, again)), default=None)
         if status != before:
             try:
@@ -96,12 +99,46 @@ class Executor:
             *(pods.release(desired, pod) for pod in (*plan.release, *answers.started.values())),
             *(pods.finish(desired, pod) for pod in plan.finish),
             *(pods.delete(desired, pod) for pod in plan.delete),
+            *(pods.delete(desired, pod, KILL_GRACE) for pod in plan.kill),
             *(self._let_go(desired, pod) for pod in plan.let_go),
         )
         if plan.discard:
             discard = self._discard(desired, version, plan.discard, execution.errors)
             await together(execution.errors, discard)
+        if plan.hold is False and not execution.errors:
+            await self._hold(desired, status, version, execution, hold=False)
+        elif plan.expire:
+            await self._expire(desired, version)
         return execution
+
+    async def _hold(
+        self,
+        desired: Desired,
+        status: Status,
+        version: str,
+        execution: Execution,
+        *,
+        hold: bool = True,
+    ) -> Execution:
+        """Put our finalizer on the Observatory, or take it off, if it is the one planned from."""
+        finalizers = [each for each in desired.finalizers if each != FINALLY]
+        wanted = [*finalizers, FINALLY] if hold else finalizers
+        metadata: JsonObject = {"uid": desired.uid, "resourceVersion": version}
+        patch: JsonObject = {"metadata": {**metadata, "finalizers": wanted}}
+        try:
+            stored = await self._api.patch(OBSERVATORIES, desired.key, patch, kind=PatchKind.MERGE)
+        except (Conflict, NotFound):
+            execution.conflict = True
+            return execution
+        new: str = stored["metadata"]["resourceVersion"]
+        self._wrote(desired.uid, OBSERVATORIES, int(new))
+        execution.status, execution.version = status, new
+        return execution
+
+    async def _expire(self, desired: Desired, version: str) -> None:
+        """Delete the Observatory whose time is over, unless it has changed since."""
+        with suppress(NotFound, Conflict):
+            await self._api.delete(OBSERVATORIES, desired.key, uid=desired.uid, version=version)
 
     async def _discard(
         self, desired: Desired, version: str, discard: Sequence[PodRef], errors: list[KubeError]

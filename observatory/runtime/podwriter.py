@@ -85,10 +85,11 @@ class PodWriter:
         """Remove the finalizer: the Pod may go. Only once its end is stored."""
         await self._remove(desired, pod, ("metadata", "finalizers"), FINALIZER)
 
-    async def delete(self, desired: Desired, pod: PodRef) -> None:
-        """Delete this very Pod."""
+    async def delete(self, desired: Desired, pod: PodRef, grace: int | None = None) -> None:
+        """Delete this very Pod; its containers get `grace` seconds, or what the Pod says."""
         try:
-            deleted = await self._api.delete(PODS, _key(desired, pod.name), uid=pod.uid)
+            key = _key(desired, pod.name)
+            deleted = await self._api.delete(PODS, key, uid=pod.uid, grace=grace)
         except (NotFound, Conflict):
             return
         self._note(desired, deleted)

@@ -10,16 +10,18 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from observatory.api.ending import RequestType
 from observatory.api.names import OBSERVATORIES, Key
 from observatory.api.status import Status, StatusError
 from observatory.api.types import JsonObject
-from observatory.core.desired import desire
+from observatory.core.desired import attended, desire
+from observatory.core.ending import asked
 from observatory.core.fit import restored
 from observatory.core.model import Desired, Event, Observed, Pod, Program
 from observatory.core.plan import plan
 from observatory.core.pods import ref
-from observatory.core.settle import tell
 from observatory.core.summary import TOO_LARGE
+from observatory.core.tell import tell
 from observatory.kube.api import Api
 from observatory.kube.errors import KubeError, NotFound
 from observatory.machinery.consistency import ConsistencyStore
@@ -169,11 +171,10 @@ class Reconciler:
             known = None
         if not isinstance(known, _Known):
             known = self._known[key] = _Known(desire(observatory), "", Status())
-        elif (known.desired.generation, known.desired.deleting) != (
-            metadata.get("generation", 0),
-            "deletionTimestamp" in metadata,
-        ):
+        elif known.desired.generation != metadata.get("generation", 0):
             known.desired = desire(observatory)
+        elif known.version != metadata["resourceVersion"]:
+            known.desired = attended(known.desired, metadata)
         if known.version != metadata["resourceVersion"]:
             try:
                 stored = Status.from_wire(observatory.get("status") or {})
@@ -189,9 +190,13 @@ class Reconciler:
         return known
 
     async def _pinned(self, known: _Known) -> Program | None:
-        """The program of the run in progress: the desired one unless the spec was edited since."""
-        revision = known.status.revision
-        if not known.status.active or revision is None:
+        """The program of the latest run, where it is needed: it is on, or is to be retried.
+
+        The desired one unless the spec was edited since.
+        """
+        revision, desired = known.status.revision, known.desired
+        retried = asked(desired, known.status, RequestType.RETRY) is not None
+        if revision is None or not (known.status.active or retried):
             return None
         for program in (known.desired.program, known.pinned):
             if program is not None and program.revision == revision:

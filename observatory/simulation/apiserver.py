@@ -25,6 +25,7 @@ from observatory.kube.errors import ApiError, Invalid
 from observatory.simulation import rules
 from observatory.simulation.jsonpatch import PatchError, apply_json_patch, apply_merge_patch
 from observatory.simulation.lists import Lists
+from observatory.simulation.rules import PLAINLY
 from observatory.simulation.storage import Storage
 from observatory.simulation.watches import Watches
 
@@ -113,10 +114,19 @@ class ApiServer:
             request, lambda: self.patch_now(resource, key, body, kind=kind, subresource=subresource)
         )
 
-    async def delete(self, resource: Resource, key: Key, *, uid: str | None = None) -> JsonObject:
+    async def delete(
+        self,
+        resource: Resource,
+        key: Key,
+        *,
+        uid: str | None = None,
+        version: str | None = None,
+        grace: int | None = None,
+    ) -> JsonObject:
         """See `Api.delete`."""
-        request = Request("delete", resource, key, params={"uid": uid} if uid else NO_PARAMS)
-        return await self._served(request, lambda: self.delete_now(resource, key, uid=uid))
+        options = rules.DeleteOptions(uid, version, grace)
+        request = Request("delete", resource, key, params=options.params())
+        return await self._served(request, lambda: self.delete_now(resource, key, options))
 
     @asynccontextmanager
     async def watch(
@@ -241,13 +251,15 @@ class ApiServer:
             raise Invalid(422, "Invalid", text) from error
         return self._updated(resource, key, old, new, subresource)
 
-    def delete_now(self, resource: Resource, key: Key, *, uid: str | None = None) -> JsonObject:
+    def delete_now(
+        self, resource: Resource, key: Key, options: rules.DeleteOptions = PLAINLY
+    ) -> JsonObject:
         """DELETE."""
         item = self.get_now(resource, key)
         metadata = item["metadata"]
-        if uid is not None and uid != metadata["uid"]:
+        if not options.met_by(metadata):
             raise rules.conflict(resource, key.name, "Precondition failed: UID in precondition")
-        grace = rules.grace_seconds(resource, item)
+        grace = rules.grace_seconds(resource, item, options.grace)
         first = "deletionTimestamp" not in metadata
         if first or grace < metadata.get("deletionGracePeriodSeconds", 0):
             metadata["deletionTimestamp"] = self.time(grace)

@@ -213,13 +213,37 @@ def emptied(item: JsonObject) -> bool:
     )
 
 
-def grace_seconds(resource: Resource, item: JsonObject) -> int:
+@dataclass(frozen=True, slots=True)
+class DeleteOptions:
+    """What a DELETE may say beside what it deletes."""
+
+    uid: str | None = None
+    version: str | None = None
+    grace: int | None = None
+
+    def params(self) -> dict[str, str]:
+        """What is shown of them where requests are told."""
+        told = {"uid": self.uid, "resourceVersion": self.version, "gracePeriodSeconds": self.grace}
+        return {name: str(value) for name, value in told.items() if value is not None}
+
+    def met_by(self, metadata: JsonObject) -> bool:
+        """Whether the preconditions hold."""
+        return self.uid in {None, metadata["uid"]} and self.version in {
+            None,
+            metadata["resourceVersion"],
+        }
+
+
+PLAINLY = DeleteOptions()
+
+
+def grace_seconds(resource: Resource, item: JsonObject, asked: int | None = None) -> int:
     """How long a deletion waits for the kubelet."""
     if resource != PODS or not item["spec"].get("nodeName"):
         return 0
     if item.get("status", {}).get("phase") in {"Succeeded", "Failed"}:
         return 0
-    return int(item["spec"]["terminationGracePeriodSeconds"])
+    return int(item["spec"]["terminationGracePeriodSeconds"] if asked is None else asked)
 
 
 def details(resource: Resource, name: str) -> JsonObject:

@@ -19,6 +19,7 @@ from observatory.kube.errors import ApiError, Gone, KubeError, TransportError
 from observatory.simulation.apiserver import ApiServer, Request
 from observatory.simulation.line import Line
 from observatory.simulation.loop import VirtualLoop
+from observatory.simulation.rules import DeleteOptions
 from observatory.simulation.scenario import Fault
 from observatory.simulation.watches import Stream
 
@@ -153,10 +154,19 @@ class Wire:
             lambda: self._server.patch_now(resource, key, body, kind=kind, subresource=subresource),
         )
 
-    async def delete(self, resource: Resource, key: Key, *, uid: str | None = None) -> JsonObject:
+    async def delete(
+        self,
+        resource: Resource,
+        key: Key,
+        *,
+        uid: str | None = None,
+        version: str | None = None,
+        grace: int | None = None,
+    ) -> JsonObject:
         """See `Api.delete`."""
-        request = Request("delete", resource, key, params={"uid": uid} if uid else NO_PARAMS)
-        return await self.ask(request, lambda: self._server.delete_now(resource, key, uid=uid))
+        options = DeleteOptions(uid, version, grace)
+        request = Request("delete", resource, key, params=options.params())
+        return await self.ask(request, lambda: self._server.delete_now(resource, key, options))
 
     @asynccontextmanager
     async def watch(

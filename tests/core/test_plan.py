@@ -154,7 +154,8 @@ TABLE = [
         pods=(pod_of(CHAIN, "a", deleting=True, outcome=FAILED),), finish=("uid-a",),
         phases={"a": "Failed", "b": "Skipped", "c": "Skipped"}),
     Row("deleted without its Pods: they are left alone", running(CHAIN, "a"),
-        replace(DELETING, orphaning=True), pods=(pod_of(CHAIN, "a"),), phases={"a": "Running"}),
+        replace(DELETING, finalizers=("orphan",)), pods=(pod_of(CHAIN, "a"),),
+        phases={"a": "Running"}),
 ]  # fmt: skip
 
 

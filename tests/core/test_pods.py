@@ -7,8 +7,9 @@ import pytest
 
 from observatory.api.names import FINALIZER, GATE, LABEL_OBSERVATORY, LABEL_RUN, LABEL_TASK
 from observatory.api.types import JsonObject
+from observatory.core.causes import MESSAGE_LENGTH
 from observatory.core.model import Identity, Outcome, PodWait
-from observatory.core.pods import MESSAGE_LENGTH, observe, pod_manifest
+from observatory.core.pods import observe, pod_manifest
 from tests.core.builders import CHAIN, KEY, NOW, UID, later, program
 
 TIME = "2026-01-01T12:00:00Z"

@@ -7,7 +7,8 @@ import pytest
 from observatory.api.status import Phase, Status
 from observatory.api.taskstatus import TaskPhase
 from observatory.core.model import Answers, Outcome, PodRef, Refused
-from observatory.core.settle import retry_at, settle, tell
+from observatory.core.settle import retry_at, settle
+from observatory.core.tell import tell
 from tests.core.builders import (
     CHAIN,
     FAILED,
@@ -24,6 +25,7 @@ from tests.core.builders import (
 )
 
 QUOTA = Refused("QuotaExceeded", "exceeded quota: pods=10")
+PLANNED = planned(CHAIN, begun(CHAIN))
 DENIED = Refused("AdmissionDenied", "violates PodSecurity")
 
 
@@ -82,7 +84,7 @@ def test_a_refusal_whose_time_was_not_stored_is_tried_again_all_the_same() -> No
     first, *others = status.tasks
     stored = replace(status, tasks=(replace(first, since=None), *others))
 
-    assert retry_at(refuse(stored, QUOTA, 9), {"a": QUOTA}, later(9)) == later(14)
+    assert retry_at(PLANNED, refuse(stored, QUOTA, 9), {"a": QUOTA}, later(9)) == later(14)
 
 
 def test_who_is_not_tried_because_the_namespace_takes_none_waits_for_the_same() -> None:
@@ -130,13 +132,13 @@ def test_a_quota_may_be_full_for_ever() -> None:
 def test_the_longer_it_waits_the_longer_it_waits(waited: float, delay: float) -> None:
     status = refuse(begun(CHAIN), QUOTA)
 
-    assert retry_at(status, {"a": QUOTA}, later(waited)) == later(waited + delay)
+    assert retry_at(PLANNED, status, {"a": QUOTA}, later(waited)) == later(waited + delay)
 
 
 def test_what_is_not_tried_again_needs_no_time() -> None:
     failed = refuse(begun(CHAIN), Refused("InvalidPod", "no", permanent=True))
 
-    assert retry_at(failed, {"a": QUOTA}, NOW) is None
+    assert retry_at(PLANNED, failed, {"a": QUOTA}, NOW) is None
 
 
 def reasons(before: Status, after: Status) -> list[str]:

@@ -21,7 +21,8 @@ from observatory.core.model import Answers, Desired, Observed, Pod, PodRef, Prog
 from observatory.core.plan import plan
 from observatory.core.pods import UNREADABLE, observe
 from observatory.core.revision import program_of, stored_program
-from observatory.core.settle import settle, tell
+from observatory.core.settle import settle
+from observatory.core.tell import tell
 from observatory.runtime.cache import Cache, trim
 from tests.fuzz.mutations import JSON, as_on_the_wire, examples, mutated, values
 from tests.runtime.world import CHAIN, NAMESPACE, World, task, world_of
