@@ -22,10 +22,10 @@ def test_no_permission_is_wider_than_its_name(permission: Permission) -> None:
     assert permission.reason
 
 
-def test_the_operator_never_writes_what_the_user_wrote() -> None:
+def test_the_operator_writes_nothing_of_an_observatory_but_its_status_and_its_finalizer() -> None:
     verbs = {p.target: set(p.verbs) for p in OPERATOR if p.resource == OBSERVATORIES}
     assert verbs == {
-        "observatories": {"get", "list", "watch"},
+        "observatories": {"delete", "get", "list", "patch", "watch"},
         "observatories/status": {"update"},
         "observatories/finalizers": {"update"},
     }

@@ -46,7 +46,7 @@ def manifest(tasks: dict[str, list[str]], **spec: object) -> JsonObject:
         "apiVersion": API_VERSION,
         "kind": KIND,
         "metadata": {"name": KEY.name, "namespace": KEY.namespace, "uid": UID, "generation": 1},
-        "spec": {"tasks": items, **spec},
+        "spec": {"tasks": items, "podRetention": "All", **spec},
     }
 
 

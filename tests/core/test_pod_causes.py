@@ -16,11 +16,17 @@ EVICTED = {
 }
 
 
+def going(status: JsonObject) -> JsonObject:
+    """A Pod that is being deleted, as evicted ones are."""
+    pod = on_node(stored(status))
+    return pod | {"metadata": pod["metadata"] | {"deletionTimestamp": TIME}}
+
+
 def test_what_ended_a_pod_for_the_cluster_is_its_cause_and_not_the_signal_that_followed() -> None:
     ended = terminated("Failed", 143, reason="Error", message="stopped")
 
-    outcome = observe(on_node(stored(ended | {"conditions": [EVICTED]}))).outcome
-    silent = observe(on_node(stored({"phase": "Failed", "conditions": [EVICTED]}))).outcome
+    outcome = observe(going(ended | {"conditions": [EVICTED]})).outcome
+    silent = observe(going({"phase": "Failed", "conditions": [EVICTED]})).outcome
     spared = observe(
         on_node(stored(ended | {"conditions": [EVICTED | {"status": "False"}]}))
     ).outcome
@@ -39,7 +45,7 @@ def test_an_exit_code_that_was_made_up_is_not_told(reason: str, code: int) -> No
     lost = terminated("Failed", code, reason=reason, message="could not be located")
 
     outcome = observe(on_node(stored(lost))).outcome
-    drained = observe(on_node(stored(lost | {"conditions": [EVICTED]}))).outcome
+    drained = observe(going(lost | {"conditions": [EVICTED]})).outcome
 
     assert outcome
     assert (outcome.exit_code, outcome.signal) == (None, None)

@@ -34,7 +34,7 @@ def observatory(name: str, *tasks: JsonObject, **spec: object) -> JsonObject:
         "apiVersion": API_VERSION,
         "kind": KIND,
         "metadata": {"name": name, "namespace": NAMESPACE},
-        "spec": {"tasks": list(tasks), **spec},
+        "spec": {"tasks": list(tasks), "podRetention": "All", **spec},
     }
 
 
