@@ -31,9 +31,17 @@ from observatory.simulation.podfacts import (
     is_tracked,
     owner_uid,
 )
+from observatory.simulation.rowfacts import (
+    ALL_SUCCEEDED,
+    ENDED,
+    broken_retry,
+    finals,
+    mains,
+    rows_of,
+    tasks_of,
+    too_early,
+)
 from observatory.simulation.storage import Entry
-
-ENDED = frozenset({"Succeeded", "Failed", "Skipped"})
 
 FACTS = ("attempt", "exitCode", "podUID", "completionTime", "reason")
 """What of an ended row is decided; a status may be stored without them."""
@@ -132,7 +140,7 @@ class Invariants:
             return
         before, old = run.status, run.rows
         run.spec, run.status = stored.get("spec") or {}, stored.get("status") or {}
-        rows = {row["name"]: row for row in run.status.get("tasks") or ()}
+        rows = rows_of(run.status)
         same = before.get("run", 0) == run.status.get("run", 0)
         if run.status != before:
             self._check_run(entry, before, run.status, same=same)
@@ -142,6 +150,7 @@ class Invariants:
                 self._check_row_end(entry, row, rows.get(name, {}))
             fresh = [row for row in rows.values() if _is_new(row, was.get(row["name"]))]
             self._check_starts(entry, run, rows, fresh)
+            self._check_retries(entry, run, was, fresh)
             for row in fresh:
                 self._check_record(entry, row, run.status.get("run", 0))
                 self.recorded[row["podUID"]] = metadata["uid"]
@@ -168,18 +177,18 @@ class Invariants:
     def _tasks(self, entry: Entry, run: Run) -> Iterable[JsonObject]:
         """The tasks that the run is pinned to; none if their revision is not stored."""
         key = Key(entry.key.namespace, run.status.get("revision", ""))
-        tasks: Iterable[JsonObject] = self._revisions.get(key, {}).get("tasks", ())
-        return tasks
+        return tasks_of(self._revisions.get(key, {}))
 
     def _check_reason(self, entry: Entry, run: Run) -> None:
         """I5: where nothing runs, and something could, the status says what the run waits for."""
         status = run.status
-        phases = {row["name"]: row["phase"] for row in status.get("tasks") or ()}
+        phases = {name: row["phase"] for name, row in rows_of(status).items()}
         reasons = {each.get("reason") for each in status.get("waitingFor") or ()}
         if run.ended or run.deleting or "Running" in phases.values():
             return
         ready = any(
             phases.get(task["name"]) == "Pending"
+            and task.get("triggerRule", ALL_SUCCEEDED) == ALL_SUCCEEDED
             and all(phases.get(need) == "Succeeded" for need in task.get("dependencies") or ())
             for task in self._tasks(entry, run)
         )
@@ -199,12 +208,15 @@ class Invariants:
             self._violated("I7", entry, f"the end of task {name} changed: {row} became {new}")
         if was in ENDED and was != now:
             self._violated("I7", entry, f"task {name} went from {was} to {now}")
-        if was == "Running" and now == "Pending" and new.get("attempt") == row.get("attempt"):
+        if was == "Running" and now == "Pending" and "nextAttemptTime" not in new:
             self._violated("I7", entry, f"attempt {row.get('attempt')} of task {name} unbegan")
         if new.get("attempt", 0) < row.get("attempt", 0):
             self._violated("I2", entry, f"the attempt of task {name} went down")
         if new.get("attempt", 0) > row.get("attempt", 0) + 1:
             self._violated("I2", entry, f"task {name} skipped an attempt")
+        for count in ("failures", "disruptions"):
+            if new.get(count, 0) < row.get(count, 0):
+                self._violated("I2", entry, f"{count} of task {name} went down")
         same = new.get("attempt") == row.get("attempt")
         uids = {row.get("podUID"), new.get("podUID")} - {None}
         if same and len(uids) > 1:
@@ -213,13 +225,13 @@ class Invariants:
     def _check_row_end(self, entry: Entry, row: JsonObject, new: JsonObject) -> None:
         """I2, I6: an attempt is over when a status says so, and has succeeded if it says so."""
         uid = row.get("podUID")
-        later = new.get("attempt", 0) > row.get("attempt", 0)
+        later = new.get("attempt", 0) > row.get("attempt", 0) or new.get("phase") == "Pending"
         if row["phase"] != "Running" or uid is None or uid in self.excused:
             return
         attempt = f"attempt {row.get('attempt')} of task {row['name']}"
         ended = new.get("phase") in ENDED
         if (later or ended) and uid in self._pods and not is_over(self._pods[uid]):
-            what = "the next one began" if later else "its end was stored"
+            what = "the next one was to begin" if later else "its end was stored"
             self._violated("I2" if later else "I6", entry, f"{attempt} was not over when {what}")
         if new.get("phase") == "Succeeded" and not later and uid not in self.succeeded:
             self._violated("I6", entry, f"{attempt} is stored as succeeded, its Pod never told so")
@@ -236,9 +248,8 @@ class Invariants:
             self._violated("I5", entry, f"it starts tasks of revision {revision}, which is unknown")
         for row in fresh:
             name = row["name"]
-            needs = tasks.get(name, {}).get("dependencies") or ()
-            missing = [need for need in needs if rows.get(need, {}).get("phase") != "Succeeded"]
-            if missing:
+            missing = too_early(tasks.get(name, {}), rows)
+            if missing and row.get("attempt") == 1:
                 self._violated("I3", entry, f"task {name} started before {', '.join(missing)}")
             if row["podUID"] in self.recorded:
                 self._violated("I1", entry, f"the Pod of task {name} is recorded twice")
@@ -246,11 +257,29 @@ class Invariants:
         limit = run.spec.get("maxConcurrent")
         if isinstance(limit, int) and running > max(limit, 1):
             self._violated("I4", entry, f"{running} tasks run; maxConcurrent is {limit}")
+        self._check_turn(entry, run, fresh)
+
+    def _check_turn(self, entry: Entry, run: Run, fresh: list[JsonObject]) -> None:
+        """I3, I12: `finally` comes last, and a run that is held or ending starts nothing else."""
         names = ", ".join(row["name"] for row in fresh)
-        if run.spec.get("suspend") is True:
+        final = all(row["name"] in finals(run.status) for row in fresh)
+        if final and any(row["phase"] not in ENDED for row in mains(run.status)):
+            self._violated("I3", entry, f"{names} of finally started before the tasks had ended")
+        if run.status.get("ending") and not final:
+            self._violated("I12", entry, f"{names} started while the run is ending")
+        elif run.spec.get("suspend") is True and not run.status.get("ending"):
             self._violated("I12", entry, f"{names} started while suspended")
-        if run.deleting:
+        if run.deleting and not final:
             self._violated("I12", entry, f"{names} started while the Observatory is being deleted")
+
+    def _check_retries(
+        self, entry: Entry, run: Run, was: Mapping[str, JsonObject], fresh: list[JsonObject]
+    ) -> None:
+        """I2: no more attempts than the budgets allow, and none before its pause is over."""
+        spec = self._revisions.get(Key(entry.key.namespace, run.status.get("revision", "")), {})
+        for row in fresh:
+            for text in broken_retry(spec, was.get(row["name"], {}), row):
+                self._violated("I2", entry, f"task {row['name']} {text}")
 
     def _check_record(self, entry: Entry, row: JsonObject, number: int) -> None:
         """I1: what is recorded for an attempt is a Pod that was made for it."""
@@ -340,6 +369,6 @@ class Invariants:
 
 
 def _is_new(row: JsonObject, was: JsonObject | None) -> bool:
-    """Whether this row records a Pod that the one before it did not."""
+    """Whether this row records a Pod that the one before it did not, and no earlier run either."""
     uid = row.get("podUID")
-    return uid is not None and uid != (was or {}).get("podUID")
+    return uid is not None and uid != (was or {}).get("podUID") and "run" not in row

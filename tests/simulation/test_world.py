@@ -80,7 +80,7 @@ WHAT_THEY_DO = [
     (Fault("skew", "a", at=0.1, value=-86_400), "status: Succeeded 2/2"),
     (Fault("refuse", "a", at=0.0, seconds=5, value=503), "fault: refuse a 503 for 5 s"),
     (Fault("strip-pod", at=0.5, what="a"), "task a Running -> Failed: PodLost"),
-    (Fault("evict-pod", at=0.5, what="a"), "task a Running -> Failed: Evicted"),
+    (Fault("evict-pod", at=0.5, what="a"), "task a Running -> Pending: Backoff"),
     (Fault("force-delete-pod", at=0.5, what="a"), "task a Running -> Failed"),
     (Fault("delete-pod", at=0.5, what="a"), "task a Running -> Failed"),
     (Fault("edit", at=0.5, value={"tasks": [{"name": "z", "image": "i"}]}), "run 2 of revision"),
