@@ -56,8 +56,8 @@ class Tally:
         again = f", {len(self.repeated)} repeated" if self.repeated else ""
         return (
             f"{self.name}: {self.cases} cases{unfired}{again}, "
-            f"{self.violations} violations{failed}, {self.requests} requests, {self.incarnations} operators, "
-            f"{minutes} min {seconds:02d} s"
+            f"{self.violations} violations{failed}, {self.requests} requests, "
+            f"{self.incarnations} operators, {minutes} min {seconds:02d} s"
         )
 
 
