@@ -134,6 +134,8 @@ def test_a_node_that_loses_its_power_fails_what_ran_and_starts_none_of_it_again(
     tasks[1] = ledger.task("during", "before", seconds=600)
     cluster.apply(workflow(namespace, "power", *tasks))
     await_line(folder, "start", "during")
+    # Only what the kubelet has reported is known to anybody after the power has gone.
+    await_running(cluster, namespace, "during")
 
     node.restart("sandbox")  # every process of the node, and every container
 

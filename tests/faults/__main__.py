@@ -57,7 +57,7 @@ def main() -> int:
         return asyncio.run(
             suite.run(
                 site, folder, soak=options.soak, count=options.cases, seed=options.seed,
-                words=options.only, parallel=options.parallel,
+                words=options.only, parallel=options.parallel, report=options.report,
             )
         )  # fmt: skip
     finally:
@@ -119,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--parallel", type=int, default=suite.PARALLEL, metavar="N")
     parser.add_argument("--cluster", default="faults", metavar="NAME")
     parser.add_argument("--remove", action="store_true", help="remove the cluster afterwards")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="for a JUnit report")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="for what failed")
     return parser
 

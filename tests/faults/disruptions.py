@@ -11,14 +11,22 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 
 import aiohttp
 
 from tests.faults.site import Site
-from tests.support.cluster import hack_cluster
+from tests.support.cluster import ROOT
 
 _NODES = "kwok"
 """Killed too: a fake node does not repeat what it could not write, and its Pod would run on."""
+
+
+TRIES = 5
+
+
+class HealError(Exception):
+    """The control plane is broken."""
 
 
 async def disrupt(site: Site, what: str, *rest: object) -> None:
@@ -42,10 +50,24 @@ async def disrupt(site: Site, what: str, *rest: object) -> None:
 async def _kill(site: Site, *names: str) -> None:
     for name in names:
         os.kill(site.pid(name), signal.SIGKILL)
-    for last in (False, False, True):
-        # An API server that starts beside an etcd that starts may give up; the next try heals it.
-        if await asyncio.to_thread(hack_cluster, "up", "--name", site.name, check=last):
+    await heal(site)
+
+
+async def heal(site: Site) -> None:
+    """Start again what of the control plane doesn't run.
+
+    An API server that starts beside an etcd that starts may give up; the next try heals it.
+
+    Raises:
+        HealError: It doesn't come up, whatever is tried.
+    """
+    for _ in range(TRIES):
+        up = await asyncio.create_subprocess_exec(
+            ROOT / "hack" / "cluster", "up", "--name", site.name, stdout=subprocess.DEVNULL
+        )
+        if await up.wait() == 0:
             return
+    raise HealError(f"hack/cluster up --name {site.name} failed {TRIES} times")
 
 
 async def _compact(etcd: str) -> None:

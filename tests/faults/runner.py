@@ -19,6 +19,7 @@ from observatory.api.names import LABEL_OBSERVATORY
 from tests.faults.audit import AuditTail
 from tests.faults.case import NAME, Case
 from tests.faults.check import Evidence, check
+from tests.faults.disruptions import HealError, heal
 from tests.faults.exchange import World
 from tests.faults.plan import Armory
 from tests.faults.processes import Operator, Zygote
@@ -34,6 +35,10 @@ FLAGS = (
     "--lease-duration=3", "--lease-renew-deadline=2", "--lease-retry-period=1",
 )  # fmt: skip
 """The shortest lease that a busy machine keeps; the flags allow no shorter retry period."""
+UNPLAYABLE = (
+    AnswerError, HealError, StepError, TimeoutError, aiohttp.ClientError, OSError,
+)  # fmt: skip
+"""What goes wrong with a case or its control plane, and not with the operator."""
 _CRASHES = ("Reconcile crashed", "Traceback (most recent call last)")
 
 
@@ -96,13 +101,19 @@ class Lab:
         trial = Trial(self, case, namespace, folder)
         try:
             await trial.play()
-        except (AnswerError, StepError, TimeoutError, aiohttp.ClientError) as error:
+        except UNPLAYABLE as error:
             trial.problems.append(f"the case could not be played: {error!r}")
+            with contextlib.suppress(HealError):
+                await heal(self.site)
         finally:
             await trial.end()
-        verdict = await self._judge(trial)
+        try:
+            verdict = await self._judge(trial)
+        except UNPLAYABLE as error:
+            problem = f"the case could not be played: {error!r}"
+            return Verdict(case, folder, [*trial.problems, problem])
         verdict.seconds = time.monotonic() - begun
-        with contextlib.suppress(AnswerError):
+        with contextlib.suppress(*UNPLAYABLE):
             await clear(self.upstream, namespace, case.operators, whole=not self._many)
         return verdict
 
