@@ -45,7 +45,7 @@ class Overdue:
 
 def overdue(task: Task, row: TaskStatus, pod: Pod, alarm: Alarm) -> Overdue | None:
     """Why this attempt has taken too long; if it hasn't, the alarm is set to when it will have."""
-    ends = due(task, row)
+    ends = due(task, row, pod)
     if ends and ends <= alarm.now:
         limit = f"activeDeadlineSeconds ({task.deadline} s)"
         return Overdue(DEADLINE, f"The task took longer than {limit} over all attempts")
@@ -53,9 +53,12 @@ def overdue(task: Task, row: TaskStatus, pod: Pod, alarm: Alarm) -> Overdue | No
     return _not_running(task, row, pod, alarm)
 
 
-def due(task: Task, row: TaskStatus) -> datetime | None:
-    """When the task has taken too long over all attempts, if it has started and has a deadline."""
-    start = row.first_start_time or row.start_time
+def due(task: Task, row: TaskStatus, pod: Pod | None = None) -> datetime | None:
+    """When the task has taken too long over all attempts, if it has started and has a deadline.
+
+    A status that had to be shortened may lack when it started; its Pod was created just before.
+    """
+    start = row.first_start_time or row.start_time or (pod.created if pod else None)
     if task.deadline is None or start is None:
         return None
     return start + timedelta(seconds=task.deadline)
@@ -66,8 +69,9 @@ def _not_running(task: Task, row: TaskStatus, pod: Pod, alarm: Alarm) -> Overdue
     wait = pod.wait
     if wait is None or pod.gated or wait.reason in STARTED:
         return None
-    if task.starting_deadline is not None and row.start_time:
-        ends = row.start_time + timedelta(seconds=task.starting_deadline)
+    start = row.start_time or pod.created
+    if task.starting_deadline is not None and start:
+        ends = start + timedelta(seconds=task.starting_deadline)
         reason = wait.reason if wait.reason in WAITS_AT_MOST else START_DEADLINE
         text = f"Not running after startingDeadlineSeconds ({task.starting_deadline} s)"
         if wait.reason == "InvalidImageName":

@@ -25,8 +25,8 @@ LIMIT = 1_500_000
 """Bytes for spec and status where all that can be has been left out of the status."""
 ROW_SIZE = 80
 """Bytes of the longest row of an ended or untried task in its shortest form, but for its name."""
-UID_SIZE = 190
-"""Bytes that only the row of a running or pausing task has, such as `podUID` and its times."""
+UID_SIZE = 160
+"""Bytes that only the row of a running or pausing task has: `podUID`, and what retries need."""
 SUMMARY_SIZE = 16_000
 """Bytes of everything but the rows: conditions, what is waited for, the first failure."""
 
@@ -117,12 +117,12 @@ def _drop_names_of_running(row: JsonObject) -> None:
     """The name follows from the attempt: `restored` brings it back."""
     if not TaskPhase(row["phase"]).ended:
         row.pop("podName", None)
+        row.pop("startTime", None)
 
 
 _DECISIONS = frozenset({"name", "phase", "attempt", "failures", "disruptions", "ignored"})
 _DECISIONS_BEFORE_THE_END = _DECISIONS | {
     "podUID",
-    "startTime",
     "firstStartTime",
     "nextAttemptTime",
     "cancelReason",

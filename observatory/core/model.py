@@ -151,6 +151,7 @@ class Pod:
         gated: Our scheduling gate is on: no container of it has ever started.
         tracked: Our finalizer is on.
         deleting: It has a deletion timestamp.
+        created: When it was created.
         grace: Seconds that its containers have to end, where it is being deleted.
         outcome: Set once the Pod has ended, or can't start any more.
     """
@@ -165,6 +166,7 @@ class Pod:
     tracked: bool
     deleting: bool
     node_name: str | None = None
+    created: datetime | None = None
     grace: int | None = None
     outcome: Outcome | None = None
     wait: PodWait | None = None

@@ -19,6 +19,7 @@ from observatory.api.names import (
     pod_name,
 )
 from observatory.api.taskstatus import FailureClass
+from observatory.api.times import parse_time
 from observatory.api.types import JsonObject, Task
 from observatory.core.causes import POD_DELETED, outcome_of, wait_of
 from observatory.core.model import Desired, Identity, Outcome, Pod, PodRef
@@ -153,6 +154,7 @@ def observe(pod: JsonObject) -> Pod:
         tracked=FINALIZER in (metadata.get("finalizers") or ()),
         deleting=deleting,
         node_name=node,
+        created=parse_time(metadata["creationTimestamp"]),
         grace=metadata.get("deletionGracePeriodSeconds") if deleting else None,
         outcome=outcome,
         wait=None if outcome else wait_of(pod),
