@@ -77,7 +77,7 @@ class Executor:
         """
         execution = Execution()
         if plan.hold:
-            return await self._hold(desired, before, version, execution)
+            return await self._hold(desired, version, execution)
         if plan.revision is not None:
             await self._keep(plan, plan.revision, desired, before, version)
         answers = await self._prepare(plan, desired, execution)
@@ -106,7 +106,7 @@ class Executor:
             discard = self._discard(desired, version, plan.discard, execution.errors)
             await together(execution.errors, discard)
         if plan.hold is False and not execution.errors:
-            await self._hold(desired, status, version, execution, hold=False)
+            await self._hold(desired, version, execution, hold=False)
         elif plan.expire:
             await self._expire(desired, version)
         return execution
@@ -114,7 +114,6 @@ class Executor:
     async def _hold(
         self,
         desired: Desired,
-        status: Status,
         version: str,
         execution: Execution,
         *,
@@ -130,9 +129,8 @@ class Executor:
         except (Conflict, NotFound):
             execution.conflict = True
             return execution
-        new: str = stored["metadata"]["resourceVersion"]
-        self._wrote(desired.uid, OBSERVATORIES, int(new))
-        execution.status, execution.version = status, new
+        # The version that is told stays the one before: what is derived of it has no finalizer yet.
+        self._wrote(desired.uid, OBSERVATORIES, int(stored["metadata"]["resourceVersion"]))
         return execution
 
     async def _expire(self, desired: Desired, version: str) -> None:
