@@ -45,7 +45,7 @@ def test_the_readme_shows_what_validate_prints(
 
 def test_each_flag_of_run_is_in_the_readme_and_no_other() -> None:
     parser = argparse.ArgumentParser()
-    run.add_parser(parser.add_subparsers())
+    run.add_parser(parser.add_subparsers(), "run")
     text = parser._subparsers._group_actions[0].choices["run"].format_help()  # type: ignore[union-attr,index]
     flags = set(re.findall(r"--[a-z0-9-]+", text)) - {"--help"}
     section = README.partition("## Configuration")[2].partition("\n## ")[0]

@@ -1,6 +1,6 @@
 """`observatory`: what people type.
 
-A command is a module with two functions: `add_parser(subparsers)` adds its parser and sets its
+A command has a module with `add_parser(subparsers, name)`, which adds its parser and sets its
 `handler`, which takes the parsed arguments and returns the exit code. Only the module of the
 command that was given is imported, so that each starts as fast as it can.
 """
@@ -21,15 +21,24 @@ from observatory.api.text import one_line
 COMMANDS = {
     "run": "run the operator",
     "validate": "say everything that is wrong with workflow files, without a cluster",
+    "retry": "run again what failed, and keep what succeeded",
+    "stop": "end a run: what runs is ended with its grace, then finally runs",
+    "terminate": "end a run at once, without finally",
+    "suspend": "start no more tasks until resume",
+    "resume": "go on with a suspended run",
+    "cleanup": "let go of what the operator holds, for when it is gone",
     "replay": "play a history of faults again and tell what happens",
 }
-"""The commands, each a module of this package, with the line about it in `--help`."""
+"""The commands, with the line about each in `--help`."""
+_MODULES = dict.fromkeys(("retry", "stop", "terminate", "suspend", "resume"), "control")
+"""The modules of this package that aren't named after their command."""
 
 _DESCRIPTION = "Runs DAGs of container tasks that are written as Kubernetes objects."
 _EPILOG = """\
 examples:
   observatory validate workflow.yaml     check a workflow before it is applied
   observatory run --leader-elect         run the operator
+  observatory retry my-workflow          run again what failed
   observatory validate --help            all about one command
 
 Exit codes: 0 all is well, 1 what was asked about is not, 2 the command could not do its work.
@@ -101,7 +110,8 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     given = next((argument for argument in arguments if not argument.startswith("-")), None)
     for name, summary in COMMANDS.items():
         if name == given:
-            importlib.import_module(f"observatory.cli.{name}").add_parser(subparsers)
+            module = importlib.import_module(f"observatory.cli.{_MODULES.get(name, name)}")
+            module.add_parser(subparsers, name)
         else:
             subparsers.add_parser(name, help=summary)
     return parser

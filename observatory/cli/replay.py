@@ -32,10 +32,10 @@ Exit codes: 0 every promise was kept, 1 one was broken, 2 a file is no history.
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str) -> None:
     """Add the command."""
     parser = subparsers.add_parser(
-        "replay",
+        name,
         help="play a history of faults again and tell what happens",
         description="Plays a history of crashes, lost requests, stale watches and people's doings "
         "on the operator's own code, without a cluster, and says which promise was broken.",

@@ -26,10 +26,10 @@ Exit codes: 0 ended by SIGTERM or SIGINT, 1 it could not go on (a lost lease), 2
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str) -> None:
     """Add the parser of `observatory run`."""
     parser = subparsers.add_parser(
-        "run",
+        name,
         help="run the operator",
         description="Runs the operator until it is told to end.",
         epilog=_EPILOG,

@@ -73,10 +73,10 @@ class Report:
         return 1 if self.problem or any(verdict.errors for verdict in self.verdicts) else 0
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str) -> None:
     """Add the command."""
     parser = subparsers.add_parser(
-        "validate",
+        name,
         help="say everything that is wrong with workflow files, without a cluster",
         description="Says everything that is wrong with the Observatories in files: structure, "
         "names, dependencies, cycles, images, environment and schedule. It is the same check that "

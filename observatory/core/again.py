@@ -56,7 +56,8 @@ def _kept(
         return f'ControllerRevision "{status.revision}" of run {status.run} is gone', None
     names = {task.name for task in program.tasks[: program.main]}
     if start is not None and start not in names:
-        return f'retry-from: no task is named "{start}"; {did_you_mean(start, names)}', None
+        hint = did_you_mean(start, names) or "give the name of one of spec.tasks"
+        return f'retry-from: no task is named "{start}"; {hint}', None
     unchanged = program.revision == before.revision
     if unchanged and start is None and status.phase is Phase.SUCCEEDED:
         return f"run {status.run} succeeded; name the task to begin with in retry-from", None

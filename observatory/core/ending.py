@@ -87,7 +87,7 @@ def within_run(desired: Desired, status: Status, now: datetime) -> Status:
                 message = f"the tasks of {run} have ended: only finally runs"
             else:
                 message = f"{run} {how}"
-                status = decide(status, mode, reason, f"{reason} by request {nonce}", now)
+                status = decide(status, mode, reason, f"asked for by request {nonce}", now)
             status = answered(status, [Answer(type_, nonce, not over, message, time)])
     busy = f"{run} is in progress: retry when it has ended, or stop it first"
     return refuse(desired, status, {RequestType.RETRY: busy}, now)
@@ -128,3 +128,10 @@ def after_failures(
 def counts(task: TaskStatus) -> bool:
     """Whether this row is a failure of the run's tasks: not an ignored one, nor one of ours."""
     return task.phase is TaskPhase.FAILED and not (task.ignored or task.final)
+
+
+def expires(desired: Desired, status: Status) -> datetime | None:
+    """When the time of an Observatory is over that has run."""
+    if desired.ttl is None or status.completion_time is None:
+        return None
+    return status.completion_time + timedelta(seconds=desired.ttl)

@@ -186,10 +186,10 @@ def _idle(desired: Desired, observed: Observed, now: datetime) -> Plan:
     may be ahead of this cache, and just be beginning that run: hence the time.
     """
     alarm, status = Alarm(now), observed.status
-    expires = _expires(desired, status)
-    if expires and expires <= now:
+    expiry = ending.expires(desired, status)
+    if expiry and expiry <= now:
         return Plan(draft=status, expire=True, hold=False if desired.held else None)
-    alarm.set(expires)
+    alarm.set(expiry)
     made = _finished(desired, observed, status, Seen(), alarm)
     kept_since = {ref(pod): pod.wait.since for pod in early(observed) if pod.wait}
     due = {pod: since + FORSAKEN_AFTER for pod, since in kept_since.items()}
@@ -202,13 +202,6 @@ def _idle(desired: Desired, observed: Observed, now: datetime) -> Plan:
         hold=False if desired.held else None,
         requeue_at=alarm.at,
     )
-
-
-def _expires(desired: Desired, status: Status) -> datetime | None:
-    """When the time of an Observatory is over that has run."""
-    if desired.ttl is None or status.completion_time is None:
-        return None
-    return status.completion_time + timedelta(seconds=desired.ttl)
 
 
 def _finished(

@@ -151,13 +151,14 @@ def _first_failure(rows: Iterable[TaskStatus]) -> Failure | None:
     )
 
 
-def describe_failure(failure: Failure) -> str:
-    """A failure in one line: the task, the cause and the last line of its output."""
+def describe_failure(failure: Failure, others: int = 0) -> str:
+    """A failure in one line: the task, how many others failed, the cause, the last output."""
     how = failure.reason
     if failure.exit_code is not None:
         how += f" (exit code {failure.exit_code})"
     last_line = (failure.message or "").strip().rpartition("\n")[2]
-    return f'Task "{failure.task}" failed: {how}' + (f": {last_line}" if last_line else "")
+    more = f", the first of {others + 1}," if others > 0 else ""
+    return f'Task "{failure.task}"{more} failed: {how}' + (f": {last_line}" if last_line else "")
 
 
 def _message(status: Status, desired: Desired) -> str | None:
@@ -186,7 +187,7 @@ def _how_it_failed(status: Status) -> list[str]:
     if status.ending and status.ending.reason != TASK_FAILED:
         parts.append(f"{status.ending.reason}: {status.ending.message}")
     if failure:
-        parts.append(describe_failure(failure))
+        parts.append(describe_failure(failure, others=sum(map(_spoils_alone, status.tasks)) - 1))
     last = next((task for task in status.tasks if task.final and _spoils_alone(task)), None)
     if last is not None and (failure is None or failure.task != last.name):
         parts.append(f'finally: task "{last.name}" failed: {last.reason}')

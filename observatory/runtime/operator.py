@@ -19,6 +19,7 @@ from observatory.runtime.clock import Clock
 from observatory.runtime.controller import Controller
 from observatory.runtime.events import Recorder
 from observatory.runtime.reconciler import Reconciler
+from observatory.runtime.sweeper import Sweeper
 from observatory.runtime.watches import Watched, watches
 from observatory.telemetry.log import logger
 from observatory.telemetry.metrics import Metrics
@@ -90,6 +91,8 @@ class Operator:
             if await self._unless_stopped(_first(opening)) and await self._leads(candidate):
                 ready = [scope for scope in cache.scopes.values() if scope.synced]
                 work = group.create_task(controller.run(chain(*map(Scope.keys, ready))))
+                sweeper = Sweeper(cache, self._clock, self._metrics, controller.enqueue)
+                background.append(group.create_task(sweeper.run()))
                 await self._stop.wait()
                 controller.shut_down()
                 await asyncio.wait({work}, timeout=GRACE_SECONDS)

@@ -10,7 +10,6 @@ The numbers are those of docs/guarantees.md.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
 from observatory.api.names import (
     CONTROLLER_REVISIONS,
@@ -19,6 +18,7 @@ from observatory.api.names import (
     Key,
 )
 from observatory.api.types import JsonObject
+from observatory.simulation.history import Run, Violation
 from observatory.simulation.podfacts import (
     Attempt,
     attempt_of,
@@ -45,35 +45,6 @@ from observatory.simulation.storage import Entry
 
 FACTS = ("attempt", "exitCode", "podUID", "completionTime", "reason")
 """What of an ended row is decided; a status may be stored without them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """A write after which an invariant does not hold any more."""
-
-    invariant: str
-    version: int
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.invariant} at version {self.version}: {self.text}"
-
-
-@dataclass(slots=True)
-class Run:
-    """What is stored of one Observatory, and what has followed from it."""
-
-    key: Key
-    spec: JsonObject = field(default_factory=dict)
-    status: JsonObject = field(default_factory=dict)
-    deleting: bool = False
-    gone: bool = False
-    rows: dict[str, JsonObject] = field(default_factory=dict)
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing of the latest run may start any more."""
-        return self.gone or "completionTime" in self.status
 
 
 class Invariants:

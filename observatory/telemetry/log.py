@@ -27,6 +27,8 @@ VOCABULARY: Mapping[str, str] = {
     "namespace": "the namespace of the Observatory",
     "name": "the name of the Observatory",
     "reconcileID": "the pass over that Observatory; the same in all its lines",
+    "invariant": "what the sweeper found violated",
+    "what": "what it found, in words",
     "run": "the number of the run",
     "task": "the name of the task",
     "attempt": "the number of the attempt, from 1",

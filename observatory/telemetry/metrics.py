@@ -22,6 +22,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
 from observatory import __version__
+from observatory.core.stuck import INVARIANTS
 
 # controller-runtime's buckets of reconcile times.
 RECONCILE_BUCKETS = (
@@ -47,6 +48,16 @@ class Metrics:
         self._add_workqueue()
         self._add_rest()
         self._add_process()
+        self._add_invariants()
+
+    def _add_invariants(self) -> None:
+        self.invariant_violations = self._counter(
+            "observatory_invariant_violations_total",
+            "What should have moved by itself and did not, as the sweeper found it",
+            ["invariant"],
+        )
+        for invariant in INVARIANTS:
+            self.invariant_violations.labels(invariant)
 
     def _add_reconcile(self) -> None:
         one, result = ["controller"], ["controller", "result"]

@@ -73,7 +73,7 @@ def test_a_run_that_failed_says_what_failed_first_and_how() -> None:
     assert status.failure is not None
     assert (status.failure.task, status.failure.exit_code) == ("b", 3)
     assert (status.failure.node_name, status.failure.message) == ("node-1", "boom")
-    assert status.message == 'Task "b" failed: Error (exit code 3): boom'
+    assert status.message == 'Task "b", the first of 2, failed: Error (exit code 3): boom'
 
 
 def test_the_first_failure_stays_the_first() -> None:

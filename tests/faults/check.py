@@ -28,7 +28,8 @@ from observatory.api.names import (
     OBSERVATORIES,
     PODS,
 )
-from observatory.simulation.invariants import Invariants, Violation
+from observatory.simulation.history import Violation
+from observatory.simulation.invariants import Invariants
 from observatory.simulation.storage import Entry
 from tests.faults import oracle
 from tests.faults.case import NAME, Case, parse_case
