@@ -34,7 +34,11 @@ RETRY_AFTER_AT_MOST = timedelta(minutes=5)
 
 
 def settle(plan: Plan, answers: Answers, desired: Desired, now: datetime) -> Status:
-    """The status to write: the draft with the starts recorded, refused, or still open."""
+    """The status to write: the draft with the starts recorded, refused, or still open.
+
+    A failure that is heard of only now may end the run. Then no start is recorded: what was created
+    for it is still gated, and is deleted by a later plan.
+    """
     draft = plan.draft
     if not (answers.started or answers.refused or answers.lost):
         return draft
@@ -45,8 +49,13 @@ def settle(plan: Plan, answers: Answers, desired: Desired, now: datetime) -> Sta
         closed = _settled(closing, index, task, starts.get(task.name), answers)
         rows[index] = closed.row
         fatal = task.name if closed.fails_run else fatal
+    goes_on = draft.ending
     if draft.active:
         draft = after_failures(desired, draft, rows, fatal, now)
+    if draft.ending is goes_on:
+        for index, task in enumerate(rows):
+            if pod := answers.started.get(task.name):
+                rows[index] = row.started(task, pod, starts[task.name].attempt.attempt, now)
     return summarize(replace(draft, tasks=tuple(rows)), desired, now)
 
 
@@ -61,8 +70,6 @@ def _settled(
         return close(closing, index, task, _LOST, None)
     if start is None:
         return Closed(task)
-    if pod := answers.started.get(task.name):
-        return Closed(row.started(task, pod, start.attempt.attempt, closing.now))
     if refused := answers.refused.get(task.name):
         return _refused(closing, index, task, start, refused)
     if answers.held_back:

@@ -94,9 +94,11 @@ class Executor:
                 return await self._tell_too_large(desired, before, version, now)
         execution.status, execution.version = status, version
         pods = self._pods
+        recorded = {task.pod_uid for task in status.tasks}
+        started = (pod for pod in answers.started.values() if pod.uid in recorded)
         await together(
             execution.errors,
-            *(pods.release(desired, pod) for pod in (*plan.release, *answers.started.values())),
+            *(pods.release(desired, pod) for pod in (*plan.release, *started)),
             *(pods.finish(desired, pod) for pod in plan.finish),
             *(pods.delete(desired, pod) for pod in plan.delete),
             *(pods.delete(desired, pod, KILL_GRACE) for pod in plan.kill),

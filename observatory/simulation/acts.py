@@ -8,6 +8,7 @@ from typing import Any
 
 from observatory.api.names import (
     API_VERSION,
+    GROUP,
     KIND,
     LABEL_TASK,
     OBSERVATORIES,
@@ -40,6 +41,8 @@ class Acts:
         self._denies = False
         self._squatters: list[Key] = []
         self.touched: set[str] = set()
+        self.asked: set[str] = set()
+        """What was asked for by annotations."""
         """The tasks whose Pods were tampered with."""
         self.excused: set[str] = set()
         """The UIDs of Pods that were taken out of the operator's hands."""
@@ -57,6 +60,7 @@ class Acts:
             "flip-pod": self._on_pod(self._flip),
             "squat": self._squat,
             "edit": lambda fault: self.edit(fault.value),
+            "ask": self._ask,
             "touch": self._touch,
             "delete": self._delete_observatory,
             "recreate": self._recreate,
@@ -103,6 +107,11 @@ class Acts:
         version = {"metadata": {"resourceVersion": stored["metadata"]["resourceVersion"]}}
         patch = {**patch, "metadata": {**patch.get("metadata", {}), **version["metadata"]}}
         self._server.patch_now(OBSERVATORIES, KEY, patch, kind=PatchKind.MERGE)
+
+    def _ask(self, fault: Fault) -> None:
+        self.asked.add(fault.what)
+        nonce = str(len(self.asked) + self._server.storage.version)
+        self._merge({"metadata": {"annotations": {f"{GROUP}/{fault.what}": nonce}}})
 
     def _touch(self, fault: Fault) -> None:
         self._merge({"metadata": {"labels": {"touched": str(fault.value)}}})

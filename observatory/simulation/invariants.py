@@ -155,11 +155,13 @@ class Invariants:
         status = run.status
         phases = {name: row["phase"] for name, row in rows_of(status).items()}
         reasons = {each.get("reason") for each in status.get("waitingFor") or ()}
+        last = finals(status)
         if run.ended or run.deleting or "Running" in phases.values():
             return
         ready = any(
             phases.get(task["name"]) == "Pending"
             and task.get("triggerRule", ALL_SUCCEEDED) == ALL_SUCCEEDED
+            and (task["name"] not in last or "finallyTime" in status)
             and all(phases.get(need) == "Succeeded" for need in task.get("dependencies") or ())
             for task in self._tasks(entry, run)
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from observatory.api.jitter import fraction
-from observatory.api.names import LABEL_TASK, NAMESPACES, OBSERVATORIES, PODS, Key
+from observatory.api.names import LABEL_ATTEMPT, LABEL_TASK, NAMESPACES, OBSERVATORIES, PODS, Key
 from observatory.api.types import JsonObject
 from observatory.simulation.apiserver import ApiServer
 from observatory.simulation.kubelet import End, Kubelet, Stage, stage
@@ -68,6 +68,9 @@ class Node:
 
     def _end(self, pod: JsonObject) -> End | None:
         ending = self._ending(pod)
+        attempt = int(pod["metadata"].get("labels", {}).get(LABEL_ATTEMPT, "1"))
+        if ending.fails is not None and attempt > ending.fails:
+            return End()
         return End(ending.exit_code, ending.reason)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from observatory.api.types import JsonObject
 from observatory.core.validation import validate
 from observatory.simulation.acts import Acts
+from observatory.simulation.rowfacts import rows_of, tasks_of, too_early
 from observatory.simulation.scenario import Ending, Scenario
 
 
@@ -29,32 +30,52 @@ def _wrong_status(scenario: Scenario, stored: JsonObject, acts: Acts) -> list[st
         return []  # something holds it while it is being deleted
     if "completionTime" not in status:
         return [f"I5: the run has not ended: {status.get('message')}"]
-    tasks = stored["spec"].get("tasks") or ()
-    rows = {row["name"]: row for row in status.get("tasks") or ()}
-    if list(rows) != [task["name"] for task in tasks]:
+    spec = stored["spec"]
+    rows = rows_of(status)
+    if list(rows) != [task["name"] for task in tasks_of(spec)]:
         return [f"I6: the tasks of the spec have not run, but {list(rows)}"]
     wrong = []
-    for task in tasks:
-        name, needs = task["name"], task.get("dependencies") or ()
-        allowed = _allowed(name, needs, rows, scenario.endings, acts)
-        if rows[name]["phase"] not in allowed:
+    for task in tasks_of(spec):
+        name = task["name"]
+        allowed = _allowed(task, spec, rows, scenario.endings, acts)
+        if "ending" not in status and rows[name]["phase"] not in allowed:
             wrong.append(f"I6: task {name} is {rows[name]['phase']}, not {' or '.join(allowed)}")
-    good = all(row["phase"] == "Succeeded" for row in rows.values())
+    if "ending" in status and not (acts.asked or _may_end_early(spec)):
+        wrong.append(f"I6: nobody asked for the run to end: {status['ending']}")
+    good = not any(map(_spoils, rows.values()))
     if status["phase"] != ("Succeeded" if good else "Failed"):
         wrong.append(f"I6: the run is {status['phase']}, its tasks say otherwise")
     return wrong
 
 
+def _may_end_early(spec: JsonObject) -> bool:
+    return spec.get("failurePolicy", "Continue") != "Continue" or "activeDeadlineSeconds" in spec
+
+
+def _spoils(row: JsonObject) -> bool:
+    """Whether a run with this row has failed."""
+    if row["phase"] == "Skipped":
+        return row.get("reason") != "TriggerRule"
+    return row["phase"] == "Failed" and not row.get("ignored")
+
+
 def _allowed(
-    name: str,
-    needs: tuple[str, ...] | list[str],
+    task: JsonObject,
+    spec: JsonObject,
     rows: Mapping[str, JsonObject],
     endings: Mapping[str, Ending],
     acts: Acts,
 ) -> list[str]:
-    if any(rows[need]["phase"] != "Succeeded" for need in needs):
+    name = task["name"]
+    if "finallyDeadlineSeconds" in spec and task in spec["finally"]:
+        return ["Succeeded", "Failed", "Skipped"]
+    if too_early(task, rows):
         return ["Skipped"]
-    allowed = ["Failed" if endings.get(name, Ending()).exit_code else "Succeeded"]
-    if acts.was_denied or name in acts.touched:
-        allowed.append("Failed")
+    ending = endings.get(name, Ending())
+    limit = {**(spec.get("retry") or {}), **(task.get("retry") or {})}.get("limit", 0)
+    fails = 0 if not ending.exit_code else limit + 1 if ending.fails is None else ending.fails
+    allowed = ["Failed" if fails > limit else "Succeeded"]
+    hurried = "activeDeadlineSeconds" in task or "startingDeadlineSeconds" in task
+    if hurried or acts.was_denied or acts.asked or name in acts.touched:
+        allowed = ["Succeeded", "Failed"]
     return allowed

@@ -39,6 +39,7 @@ ACTIONS: Mapping[str, str] = {
     "flip-pod": "the kubelet takes back that it ended: Succeeded and Failed change places",
     "squat": "somebody makes a Pod under the name that the next Pod of task `what` is to have",
     "edit": "somebody merges `value` into the spec",
+    "ask": "somebody asks for `what`: retry, stop or terminate",
     "touch": "somebody else writes a label of the Observatory",
     "delete": "somebody deletes the Observatory; it stays if `what` is held: a finalizer holds it",
     "recreate": "somebody deletes it and makes it again under the same name",
@@ -137,11 +138,15 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How the container of a task goes: how long it runs, and how it ends."""
+    """How the container of a task goes: how long it runs, and how it ends.
+
+    With `fails` only so many attempts end with the exit code, and the next one with 0.
+    """
 
     seconds: float = 1.0
     exit_code: int = 0
     reason: str | None = None
+    fails: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +173,7 @@ class Scenario:
                     ("seconds", ending.seconds),
                     ("exitCode", ending.exit_code),
                     ("reason", ending.reason),
+                    ("fails", ending.fails),
                 )
                 if value is not None
             }
@@ -234,11 +240,12 @@ def _wrong_value(do: str, value: Any) -> str:  # noqa: ANN401 - JSON
 
 
 def _ending(wire: object, path: str) -> Ending:
-    fields = _object(wire, path, ("seconds", "exitCode", "reason"))
+    fields = _object(wire, path, ("seconds", "exitCode", "reason", "fails"))
     return Ending(
         seconds=_number(fields, path, "seconds", 1.0) or 0.0,
         exit_code=_typed(fields, path, "exitCode", int, 0),
         reason=_typed(fields, path, "reason", str, None),
+        fails=_typed(fields, path, "fails", int, None),
     )
 
 
@@ -279,6 +286,7 @@ _OF_A_TASK = frozenset(
     {"delete-pod", "force-delete-pod", "strip-pod", "evict-pod", "flip-pod", "squat"}
 )
 _WHATS = {
+    "ask": ("retry", "stop", "terminate"),
     "hold": ("pods", "observatories"),
     "rewind": ("pods", "observatories"),
     "partition": ("leases", "others", "all"),

@@ -17,6 +17,7 @@ SECONDS = 12.0
 """Or the first so many seconds."""
 LOSSES = ("lose", "delay")
 STATUSES = (429, 500, 502, 503, 504, 401, 403, 409)
+RULES = ("AllDone", "AllFailed", "AnySucceeded", "AnyFailed", "NoneFailed")
 RESOURCES = ("pods", "observatories")
 
 
@@ -27,10 +28,11 @@ def scenario(seed: int) -> Scenario:
     spec: JsonObject = {"tasks": tasks(names, rng)}
     if rng.random() < 0.3:
         spec["maxConcurrent"] = rng.randint(1, 2)
+    last = _failures(spec, rng) if rng.random() < 0.6 else []
     operators = rng.choice([1, 2, 2])
     made = Scenario(
         spec=spec,
-        endings={name: _ending(rng) for name in names},
+        endings={name: _ending(rng) for name in (*names, *last)},
         operators=operators,
         leader_election=operators == 2 and rng.random() < 0.5,
         seed=seed,
@@ -39,6 +41,41 @@ def scenario(seed: int) -> Scenario:
     who = ["a", "b"][:operators]
     faults = tuple(_fault(rng, who, names) for _ in range(rng.choice([0, 1, 1, 2, 2, 3, 5])))
     return replace(made, faults=faults)
+
+
+def _failures(spec: JsonObject, rng: random.Random) -> list[str]:
+    """Add to the spec what it says about failures; the names of the tasks of `finally`."""
+    if rng.random() < 0.6:
+        backoff = {"initialSeconds": rng.choice([0, 1, 3]), "maxSeconds": 5}
+        spec["retry"] = {"limit": rng.randint(0, 2), "backoff": backoff}
+        spec["retry"]["disruptionLimit"] = rng.choice([0, 1, 20])
+    for task in spec["tasks"]:
+        _branch(task, rng)
+    if rng.random() < 0.2:
+        spec["failurePolicy"] = rng.choice(["StopScheduling", "CancelRunning"])
+    if rng.random() < 0.1:
+        spec["activeDeadlineSeconds"] = rng.randint(1, 20)
+    if rng.random() < 0.3:
+        spec["podRetention"] = rng.choice(["All", "Failed", "None"])
+    if rng.random() < 0.5:
+        return []
+    names = ["f0", "f1"][: rng.randint(1, 2)]
+    spec["finally"] = tasks(names, rng)
+    if rng.random() < 0.3:
+        spec["finallyDeadlineSeconds"] = rng.randint(1, 20)
+    return names
+
+
+def _branch(task: JsonObject, rng: random.Random) -> None:
+    """Add to a task what it says about failures."""
+    if "dependencies" in task and rng.random() < 0.4:
+        task["triggerRule"] = rng.choice(RULES)
+    if rng.random() < 0.2:
+        task["onFailure"] = "Ignore"
+    if rng.random() < 0.1:
+        task["activeDeadlineSeconds"] = rng.randint(1, 12)
+    if rng.random() < 0.1:
+        task["startingDeadlineSeconds"] = rng.randint(1, 60)
 
 
 def _size(rng: random.Random) -> int:
@@ -60,6 +97,7 @@ def _ending(rng: random.Random) -> Ending:
         seconds=rng.choice([0.0, 0.1, 1.0, 3.0, 15.0]),
         exit_code=code,
         reason="OOMKilled" if code == 137 else None,
+        fails=rng.choice([None, None, 1, 2]) if code else None,
     )
 
 
@@ -116,9 +154,10 @@ def _person(rng: random.Random, names: list[str]) -> Fault:
         lambda: Fault("edit", value={"maxConcurrent": rng.randint(1, 3)}),
         lambda: Fault("edit", value={"tasks": tasks(names, rng, f"i:{rng.randint(1, 2)}")}),
         lambda: Fault("touch", value=rng.randint(0, 99)),
+        lambda: Fault("ask", what=rng.choice(["retry", "stop", "terminate"])),
         lambda: Fault(rng.choice(["delete", "recreate"]), what=rng.choice(["", "held"])),
         lambda: Fault("quota", value=rng.choice([0, 1, None])),
         lambda: Fault("deny", value=rng.random() < 0.7),
         lambda: Fault("squat", what=names[-1]),  # which is the most likely to have to wait
     ]
-    return rng.choices(acts, weights=[6, 1, 1, 3, 2, 3, 1, 1, 2])[0]()
+    return rng.choices(acts, weights=[6, 1, 1, 3, 2, 4, 3, 1, 1, 2])[0]()
