@@ -31,7 +31,10 @@ def workflow(namespace: str, name: str) -> JsonObject:
         "apiVersion": "workflow.seventh-horizon.io/v1alpha1",
         "kind": "Observatory",
         "metadata": {"name": name, "namespace": namespace},
-        "spec": {"tasks": [ledger.task(name, *needs) for name, needs in SHAPE.items()]},
+        "spec": {
+            "tasks": [ledger.task(name, *needs) for name, needs in SHAPE.items()],
+            "podRetention": "All",
+        },
     }
 
 

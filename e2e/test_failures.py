@@ -14,7 +14,7 @@ def workflow(namespace: str, *tasks: JsonObject) -> JsonObject:
         "apiVersion": f"{LABELS}/v1alpha1",
         "kind": "Observatory",
         "metadata": {"name": "failing", "namespace": namespace},
-        "spec": {"tasks": list(tasks)},
+        "spec": {"tasks": list(tasks), "podRetention": "All"},
     }
 
 

@@ -162,7 +162,7 @@ def test_null_is_absent_where_a_field_may_be(cluster: Cluster) -> None:
 
 def test_explain_teaches(cluster: Cluster) -> None:
     text = " ".join(cluster.kubectl("explain", "observatory.spec.tasks.dependencies").split())
-    assert "The names of the tasks that must have succeeded before this one starts." in text
+    assert "The names of the tasks that this one comes after;" in text
     assert "valueFrom" in cluster.kubectl("explain", "obsy.spec.tasks.env")
 
 

@@ -62,6 +62,11 @@ def contains(part: str, text: str) -> bool:
     return part in text
 
 
+def without_mortal(items: list[JsonObject]) -> bool:
+    """Whether the one whose time was over is gone."""
+    return "mortal" not in {item["metadata"]["name"] for item in items}
+
+
 def make_it_use_its_rights(runs: Runs, operator: Operator) -> None:
     """One of everything."""
     for wrong in ("x", "y", "x", "y"):  # Events, and then the same again: a series
@@ -90,6 +95,10 @@ def make_it_use_its_rights(runs: Runs, operator: Operator) -> None:
     runs.kubectl("patch", "pod", name, "--type=merge", "-p", remove)
     runs.kubectl("delete", "pod", name, "--grace-period=0", "--force")
     assert runs.end("bereft")["failure"]["reason"] == "PodLost"
+
+    last = {"finally": [task("last")]}
+    runs.apply("mortal", task("a"), ttlSecondsAfterFinished=1, podRetention="None", **last)
+    eventually(lambda: runs.cluster.get("obsy", "-n", runs.namespace)["items"], without_mortal)
 
     runs.apply("doomed", task("a", hold=True))
     runs.running("doomed", "a")

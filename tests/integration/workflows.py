@@ -81,12 +81,12 @@ def task(name: str, *dependencies: str, **wishes: object) -> JsonObject:
 
 
 def observatory(namespace: str, name: str, *tasks: JsonObject, **spec: object) -> JsonObject:
-    """An Observatory of these tasks."""
+    """An Observatory of these tasks. Its Pods stay, unless the spec says otherwise."""
     return {
         "apiVersion": f"{LABELS}/v1alpha1",
         "kind": "Observatory",
         "metadata": {"name": name, "namespace": namespace},
-        "spec": {"tasks": list(tasks), **spec},
+        "spec": {"tasks": list(tasks), "podRetention": "All", **spec},
     }
 
 
