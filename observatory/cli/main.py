@@ -76,8 +76,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
+    parser = _parser(arguments)
+    for flag, _, value in (argument.partition("=") for argument in arguments):
+        if flag.startswith("--") and value == "--":
+            # argparse would take it for the end of the flags, and give an empty list.
+            parser.error(f"argument {flag}: expected a value, not --")
     try:
-        options, unknown = _parser(arguments).parse_known_args(arguments)
+        options, unknown = parser.parse_known_args(arguments)
         if unknown:
             # By itself, argparse would point to the help that does not list the command's flags.
             command = Parser(prog=f"observatory {options.command}")

@@ -58,7 +58,10 @@ def stored_program(revision: JsonObject) -> Program:
     ]
     if errors:
         raise ValueError(str(errors[0]))
-    program = _program(revision["metadata"]["name"], content)
+    name = revision["metadata"]["name"]
+    if not isinstance(name, str):
+        raise TypeError("metadata.name is not a text")
+    program = _program(name, content)
     names = {task.name for task in program.tasks}
     if len(names) < len(program.tasks) or any(t.name in t.dependencies for t in program.tasks):
         raise ValueError("data.spec.tasks: Invalid value: a task that can never start")

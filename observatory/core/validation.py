@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from itertools import chain, islice
+from itertools import islice
 
 from observatory.api.cron import check_schedule
 from observatory.api.environment import check_variable
@@ -34,6 +34,7 @@ from observatory.api.specschema import MAX_SCHEDULE, SPEC
 from observatory.api.structural import check
 from observatory.api.taskschema import MAX_ENV, MAX_IMAGE, MAX_TASKS
 from observatory.api.types import JsonObject
+from observatory.core.failurechecks import check_spec, check_task
 from observatory.core.fit import room_for_pods
 from observatory.core.graph import Graph
 
@@ -114,8 +115,9 @@ def _check_metadata(metadata: object) -> Iterator[FieldError]:
 def _check_size(spec: JsonObject) -> Iterator[FieldError]:
     """Spec and status share one object. A status that couldn't be stored would stop the run."""
     size = len(json.dumps(spec, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))
-    if room_for_pods(size, (task["name"] for task in spec["tasks"])) < 1:
-        count = len(spec["tasks"])
+    tasks = (*spec["tasks"], *(spec.get("finally") or ()))
+    if room_for_pods(size, (task["name"] for task in tasks)) < 1:
+        count = len(tasks)
         detail = f"{size:,} bytes leave no room for a status of {count:,} tasks in the same object"
         hint = "split the workflow, or shorten names, commands, args and env"
         yield FieldError(ErrorType.TOO_LONG, "spec", detail=detail, hint=hint)
@@ -126,60 +128,85 @@ def _check_meaning(spec: JsonObject) -> Iterator[FieldError]:
     schedule = spec.get("schedule")
     if isinstance(schedule, str) and 0 < len(schedule) <= MAX_SCHEDULE:
         yield from check_schedule(schedule, "spec.schedule")
-    items = spec.get("tasks")
+    yield from check_spec(spec)
+    main, final = _tasks(spec.get("tasks"), "tasks"), _tasks(spec.get("finally"), "finally")
+    deadline = spec.get("activeDeadlineSeconds")
+    for path, task in main.items():
+        yield from _check_task(task, path, deadline)
+    for path, task in final.items():
+        yield from _check_task(task, path, spec.get("finallyDeadlineSeconds"))
+    yield from _check_graph(main, final)
+
+
+def _tasks(items: object, field: str) -> dict[str, JsonObject]:
+    """The tasks of a list by their paths, as far as they are some."""
     if not isinstance(items, list) or len(items) > MAX_TASKS:
-        return
-    tasks = {index: task for index, task in enumerate(items) if isinstance(task, dict)}
-    yield from chain.from_iterable(_check_task(task, index) for index, task in tasks.items())
-    yield from _check_graph(tasks)
+        return {}
+    return {
+        f"spec.{field}[{index}]": task for index, task in enumerate(items) if isinstance(task, dict)
+    }
 
 
-def _check_task(task: JsonObject, index: int) -> Iterator[FieldError]:
+def _check_task(task: JsonObject, path: str, deadline: object) -> Iterator[FieldError]:
     image = task.get("image")
     if isinstance(image, str) and 0 < len(image) <= MAX_IMAGE and (problem := image_problem(image)):
-        yield invalid(f"spec.tasks[{index}].image", image, problem)
+        yield invalid(f"{path}.image", image, problem)
     env = task.get("env")
     if isinstance(env, list) and len(env) <= MAX_ENV:
         for position, variable in enumerate(env):
             if isinstance(variable, dict) and variable.get("valueFrom") is not None:
-                yield from check_variable(variable, f"spec.tasks[{index}].env[{position}]")
+                yield from check_variable(variable, f"{path}.env[{position}]")
+    yield from check_task(task, path, deadline)
 
 
-def _check_graph(tasks: dict[int, JsonObject]) -> Iterator[FieldError]:
-    first: dict[str, int] = {}
-    for index, task in tasks.items():
+def _check_graph(main: dict[str, JsonObject], final: dict[str, JsonObject]) -> Iterator[FieldError]:
+    first: dict[str, str] = {}
+    for path, task in (main | final).items():
         name = task.get("name")
-        if isinstance(name, str) and first.setdefault(name, index) != index:
-            yield duplicate(f"spec.tasks[{index}].name", name, f"spec.tasks[{first[name]}]")
-    yield from _check_dependencies(tasks, first)
-    # Of tasks of the same name the first one counts, so that one mistake gives one error.
-    graph = Graph({name: _dependencies(tasks[index]).values() for name, index in first.items()})
-    for cycle in graph.cycles():
-        yield FieldError(
-            ErrorType.INVALID,
-            "spec.tasks",
-            quote(_spell_out((*cycle, cycle[0])), CYCLE_LENGTH),
-            "dependency cycle",
-            "each task waits for the next one; remove one of these dependencies",
-        )
+        if isinstance(name, str) and first.setdefault(name, path) != path:
+            yield duplicate(f"{path}.name", name, first[name])
+    for tasks, others, field in ((main, final, "tasks"), (final, main, "finally")):
+        yield from _check_dependencies(tasks, others)
+        # Of tasks of the same name the first counts, so that one mistake gives one error.
+        names = {name: path for name, path in first.items() if path in tasks}
+        graph = Graph({name: _dependencies(tasks[path]).values() for name, path in names.items()})
+        for cycle in graph.cycles():
+            yield FieldError(
+                ErrorType.INVALID,
+                f"spec.{field}",
+                quote(_spell_out((*cycle, cycle[0])), CYCLE_LENGTH),
+                "dependency cycle",
+                "each task waits for the next one; remove one of these dependencies",
+            )
 
 
 def _check_dependencies(
-    tasks: dict[int, JsonObject], names: dict[str, int]
+    tasks: dict[str, JsonObject], others: dict[str, JsonObject]
 ) -> Iterator[FieldError]:
+    names = {task["name"] for task in tasks.values() if isinstance(task.get("name"), str)}
+    elsewhere = {task["name"] for task in others.values() if isinstance(task.get("name"), str)}
     unknown = 0
-    for index, task in tasks.items():
+    for path, task in tasks.items():
+        final = path.startswith("spec.finally")
         for position, dependency in _dependencies(task).items():
+            where = f"{path}.dependencies[{position}]"
             if dependency == task.get("name"):
-                path = f"spec.tasks[{index}].dependencies[{position}]"
-                yield invalid(path, dependency, "task cannot depend on itself")
-            elif dependency not in names:
+                yield invalid(where, dependency, "task cannot depend on itself")
+            elif dependency in names:
+                continue
+            elif dependency in elsewhere:
+                text = (
+                    "finally runs after all tasks anyway; remove it"
+                    if final
+                    else "a task cannot wait for finally, which runs after all tasks"
+                )
+                yield invalid(where, dependency, text)
+            else:
                 unknown += 1
                 if unknown > UNKNOWN_SHOWN:
                     continue
-                path = f"spec.tasks[{index}].dependencies[{position}]"
                 hint = did_you_mean(dependency, names) if unknown <= SUGGESTIONS else ""
-                yield not_found(path, dependency, hint or "no task has this name")
+                yield not_found(where, dependency, hint or "no task has this name")
     if unknown > UNKNOWN_SHOWN:
         detail, hint = f"{unknown} dependencies", f"the first {UNKNOWN_SHOWN} follow"
         yield FieldError(ErrorType.NOT_FOUND, "spec.tasks", "", detail, hint)

@@ -21,7 +21,7 @@ def test_help_names_every_command_and_shows_examples(capsys: Output) -> None:
     assert exit_code("--help") == 0
     text = capsys.readouterr().out
     for command in COMMANDS:
-        assert f"\n    {command} " in text
+        assert f"\n    {command}" in text
     assert "observatory validate workflow.yaml" in text
 
 
@@ -93,3 +93,9 @@ def test_output_that_cannot_be_written_is_one_line_and_exit_2(
     )
     assert done.stderr == "error: cannot write the output: no space left on device\n"
     assert done.returncode == 2
+
+
+@pytest.mark.parametrize("flag", ["--lease-duration", "--metrics-bind-address"])
+def test_two_dashes_are_no_value(flag: str, capsys: Output) -> None:
+    assert exit_code("run", f"{flag}=--") == 2
+    assert f"argument {flag}: expected a value" in capsys.readouterr().err
