@@ -35,12 +35,12 @@ def check_spec(spec: JsonObject) -> Iterator[FieldError]:
         yield invalid("spec.finallyDeadlineSeconds", spec["finallyDeadlineSeconds"], text)
 
 
-def check_task(task: JsonObject, path: str, run_deadline: object) -> Iterator[FieldError]:
-    """What is wrong with a task; `run_deadline` is the `activeDeadlineSeconds` of its run."""
+def check_task(task: JsonObject, path: str) -> Iterator[FieldError]:
+    """What is wrong with a task."""
     if task.get("triggerRule") is not None and not task.get("dependencies"):
         text = "must be left out: without dependencies the task starts at once"
         yield invalid(f"{path}.triggerRule", task["triggerRule"], text)
-    yield from _check_deadlines(task, path, run_deadline)
+    yield from _check_deadlines(task, path)
     limits = yield from _check_resources(task.get("resources"), f"{path}.resources")
     retry = task.get("retry")
     if isinstance(retry, dict):
@@ -48,16 +48,14 @@ def check_task(task: JsonObject, path: str, run_deadline: object) -> Iterator[Fi
         yield from _check_memory(retry.get("memory"), limits, path)
 
 
-def _check_deadlines(task: JsonObject, path: str, run_deadline: object) -> Iterator[FieldError]:
+def _check_deadlines(task: JsonObject, path: str) -> Iterator[FieldError]:
     whole = task.get("activeDeadlineSeconds")
-    for field, outer, within in (
-        ("attemptDeadlineSeconds", whole, "the task's activeDeadlineSeconds"),
-        ("startingDeadlineSeconds", whole, "the task's activeDeadlineSeconds"),
-        ("activeDeadlineSeconds", run_deadline, "spec.activeDeadlineSeconds"),
-    ):
+    for field in ("attemptDeadlineSeconds", "startingDeadlineSeconds"):
         seconds = task.get(field)
-        if type(seconds) is int and type(outer) is int and seconds > outer:
-            text = f"must not be more than {within}, {outer}, which ends it before"
+        if type(seconds) is int and type(whole) is int and seconds > whole:
+            text = (
+                f"must not be more than activeDeadlineSeconds, {whole}, which ends the task before"
+            )
             yield invalid(f"{path}.{field}", seconds, text)
 
 
@@ -80,7 +78,7 @@ def _check_rule(rule: JsonObject, path: str) -> Iterator[FieldError]:
         yield required(path, f"must have one of {', '.join(_MATCHERS)}")
     if len(given) > 1:
         text = f"must have only one of {', '.join(_MATCHERS)}: make two rules of it"
-        yield invalid(path, given, text)
+        yield invalid(f"{path}.{given[1]}", rule[given[1]], text)
     codes = rule.get("onExitCodes")
     values = codes.get("values") if isinstance(codes, dict) else None
     if isinstance(values, list) and isinstance(codes, dict) and codes.get("operator") == "In":
@@ -92,7 +90,7 @@ def _check_rule(rule: JsonObject, path: str) -> Iterator[FieldError]:
     for index, reason in enumerate(reasons if isinstance(reasons, list) else ()):
         if isinstance(reason, str) and reason and not _REASON.fullmatch(reason):
             hint = did_you_mean(reason, _CLASSES)
-            text = "must be a class or a reason as in the status, such as Timeout or Evicted"
+            text = "must be a class or a reason as in the status, such as Timeout or Evicted;"
             yield invalid(f"{path}.onReasons[{index}]", reason, f"{text} {hint}".strip())
 
 

@@ -130,11 +130,8 @@ def _check_meaning(spec: JsonObject) -> Iterator[FieldError]:
         yield from check_schedule(schedule, "spec.schedule")
     yield from check_spec(spec)
     main, final = _tasks(spec.get("tasks"), "tasks"), _tasks(spec.get("finally"), "finally")
-    deadline = spec.get("activeDeadlineSeconds")
-    for path, task in main.items():
-        yield from _check_task(task, path, deadline)
-    for path, task in final.items():
-        yield from _check_task(task, path, spec.get("finallyDeadlineSeconds"))
+    for path, task in (main | final).items():
+        yield from _check_task(task, path)
     yield from _check_graph(main, final)
 
 
@@ -147,7 +144,7 @@ def _tasks(items: object, field: str) -> dict[str, JsonObject]:
     }
 
 
-def _check_task(task: JsonObject, path: str, deadline: object) -> Iterator[FieldError]:
+def _check_task(task: JsonObject, path: str) -> Iterator[FieldError]:
     image = task.get("image")
     if isinstance(image, str) and 0 < len(image) <= MAX_IMAGE and (problem := image_problem(image)):
         yield invalid(f"{path}.image", image, problem)
@@ -156,7 +153,7 @@ def _check_task(task: JsonObject, path: str, deadline: object) -> Iterator[Field
         for position, variable in enumerate(env):
             if isinstance(variable, dict) and variable.get("valueFrom") is not None:
                 yield from check_variable(variable, f"{path}.env[{position}]")
-    yield from check_task(task, path, deadline)
+    yield from check_task(task, path)
 
 
 def _check_graph(main: dict[str, JsonObject], final: dict[str, JsonObject]) -> Iterator[FieldError]:

@@ -125,9 +125,13 @@ class PodWriter:
         self._note(desired, await self._api.patch(PODS, _key(desired, pod.name), body, kind=kind))
 
     def _note(self, desired: Desired, stored: JsonObject) -> None:
-        version = stored.get("metadata", {}).get("resourceVersion")
+        metadata = stored.get("metadata", {})
+        version = metadata.get("resourceVersion")
         if version:
-            self._wrote(desired.uid, PODS, int(version))
+            # Where nothing holds it any more the Pod is gone, by a version later than what is told.
+            going = "deletionTimestamp" in metadata and not metadata.get("finalizers")
+            gone = going and not metadata.get("deletionGracePeriodSeconds")
+            self._wrote(desired.uid, PODS, int(version) + gone)
 
 
 def _observed(pod: JsonObject) -> Pod | None:

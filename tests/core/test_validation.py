@@ -31,6 +31,13 @@ def observatory(*tasks: object, **spec: object) -> JsonObject:
     }
 
 
+RULE = "spec.tasks[0].retry.rules[0]"
+
+
+def with_rule(**rule: object) -> JsonObject:
+    return observatory(task("a", retry={"rules": [rule]}))
+
+
 def named(name: object, **metadata: object) -> JsonObject:
     return observatory(task("a")) | {"metadata": {"name": name, **metadata}}
 
@@ -132,6 +139,82 @@ BAD = [
     *(("27 large", observatory(task("a"), maxConcurrent=number),
        [f"spec.maxConcurrent: Invalid value: {number}: must be less than or equal to 2147483647"])
       for number in (2**31, 2**63)),
+    ("21 waits for finally", observatory(task("a", "z"), **{"finally": [task("z")]}),
+     [('spec.tasks[0].dependencies[0]: Invalid value: "z": a task cannot wait for finally, which '
+       "runs after all tasks")]),
+    ("21 finally waits for a task", observatory(task("a"), **{"finally": [task("z", "a")]}),
+     [('spec.finally[0].dependencies[0]: Invalid value: "a": finally runs after all tasks anyway; '
+       "remove it")]),
+    ("21 a name of both", observatory(task("a"), **{"finally": [task("a")]}),
+     ['spec.finally[0].name: Duplicate value: "a" (first at spec.tasks[0])']),
+    ("21 cycle", observatory(task("a"), **{"finally": [task("y", "z"), task("z", "y")]}),
+     [f'spec.finally: Invalid value: "y -> z -> y": {CYCLE}']),
+    ("21 deadline of nothing", observatory(task("a"), finallyDeadlineSeconds=9),
+     [("spec.finallyDeadlineSeconds: Invalid value: 9: there is no finally that it could be the "
+       "deadline of")]),
+    ("28 1,001 retries", observatory(task("a", retry={"limit": 1001})),
+     ["spec.tasks[0].retry.limit: Invalid value: 1001: must be less than or equal to 1000"]),
+    ("29 a year", observatory(task("a", retry={"backoff": {"initialSeconds": "1y"}})),
+     ['spec.tasks[0].retry.backoff.initialSeconds: Invalid value: "1y": must be an integer']),
+    ("29 first above most", observatory(
+        task("a"), retry={"backoff": {"initialSeconds": 9, "maxSeconds": 5}}),
+     [("spec.retry.backoff.maxSeconds: Invalid value: 5: must not be less than initialSeconds, "
+       "9")]),
+    ("29 factor", observatory(task("a", retry={"backoff": {"factor": 0.5}})),
+     [("spec.tasks[0].retry.backoff.factor: Invalid value: 0.5: must be greater than or equal to "
+       "1")]),
+    ("31 deadline of 0", observatory(task("a", activeDeadlineSeconds=0)),
+     ["spec.tasks[0].activeDeadlineSeconds: Invalid value: 0: must be greater than or equal to 1"]),
+    ("31 longer than the whole", observatory(
+        task("a", activeDeadlineSeconds=5, attemptDeadlineSeconds=6)),
+     [("spec.tasks[0].attemptDeadlineSeconds: Invalid value: 6: must not be more than "
+       "activeDeadlineSeconds, 5, which ends the task before")]),
+    ("33 cpu: abc", observatory(task("a", resources={"limits": {"cpu": "abc"}})),
+     [('spec.tasks[0].resources.limits.cpu: Invalid value: "abc": must be a quantity '
+       "(e.g. '1', '500m', '1Mi')")]),
+    ("33 negative", observatory(task("a", resources={"requests": {"cpu": "-1"}})),
+     ['spec.tasks[0].resources.requests.cpu: Invalid value: "-1": must not be negative']),
+    ("33 a resource that is none", observatory(task("a", resources={"limits": {"mem": "1Gi"}})),
+     [('spec.tasks[0].resources.limits.mem: Unsupported value: "mem": supported values: "cpu", '
+       '"memory", "ephemeral-storage", "hugepages-2Mi", "example.com/gpu"')]),
+    ("34 requests above limits", observatory(
+        task("a", resources={"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}})),
+     [('spec.tasks[0].resources.requests.memory: Invalid value: "2Gi": must not be more than the '
+       "limit, 1Gi")]),
+    ("35 negative", observatory(task("a"), ttlSecondsAfterFinished=-1),
+     ["spec.ttlSecondsAfterFinished: Invalid value: -1: must be greater than or equal to 0"]),
+    ("36 exit code 256", with_rule(action="Retry", onExitCodes={"operator": "In", "values": [256]}),
+     [(f"{RULE}.onExitCodes.values[0]: Invalid value: 256: must be less than or equal to 255")]),
+    ("36 exit code 0", with_rule(action="Retry", onExitCodes={"operator": "In", "values": [0]}),
+     [(f"{RULE}.onExitCodes.values[0]: Invalid value: 0: must not be 0 with operator In: 0 is no "
+       "failure")]),
+    ("36 a rule about nothing", with_rule(action="Retry"),
+     [f"{RULE}: Required value: must have one of onExitCodes, onPodConditions, onReasons"]),
+    ("36 a rule about two things", with_rule(
+        action="Retry", onReasons=["Timeout"], onPodConditions=[{"type": "X"}]),
+     [(f"{RULE}.onReasons: Invalid value: an array of 1 item: must have only one of "
+       "onExitCodes, onPodConditions, onReasons: make two rules of it")]),
+    ("36 an action that is none", with_rule(action="Again", onReasons=["Timeout"]),
+     [(f'{RULE}.action: Unsupported value: "Again": supported values: "Retry", "Ignore", '
+       '"FailTask", "FailWorkflow"')]),
+    ("36 a reason that is none", with_rule(action="Retry", onReasons=["timeout"]),
+     [(f'{RULE}.onReasons[0]: Invalid value: "timeout": must be a class or a reason as in the '
+       'status, such as Timeout or Evicted; did you mean "Timeout"?')]),
+    ("36 memory without a limit", observatory(
+        task("a", retry={"memory": {"factor": 2, "max": "1Gi"}})),
+     [("spec.tasks[0].resources.limits.memory: Required value: retry.memory needs the limit that "
+       "it is to raise")]),
+    ("36 memory that shrinks", observatory(
+        task("a", resources={"limits": {"memory": "2Gi"}},
+             retry={"memory": {"factor": 2, "max": "1Gi"}})),
+     [('spec.tasks[0].retry.memory.max: Invalid value: "1Gi": must not be less than '
+       "resources.limits.memory")]),
+    ("36 a trigger of nothing", observatory(task("a", triggerRule="AllDone")),
+     [('spec.tasks[0].triggerRule: Invalid value: "AllDone": must be left out: without '
+       "dependencies the task starts at once")]),
+    ("51 grace below 0", observatory(task("a", terminationGracePeriodSeconds=-1)),
+     [("spec.tasks[0].terminationGracePeriodSeconds: Invalid value: -1: must be greater than or "
+       "equal to 0")]),
     ("27 string", observatory(task("a"), maxConcurrent="5"),
      ['spec.maxConcurrent: Invalid value: "5": must be an integer']),
     ("27 NaN", observatory(task("a"), maxConcurrent=float("nan")),

@@ -74,7 +74,7 @@ def _branch(task: JsonObject, rng: random.Random) -> None:
         task["onFailure"] = "Ignore"
     if rng.random() < 0.1:
         task["activeDeadlineSeconds"] = rng.randint(1, 12)
-    if rng.random() < 0.1:
+    elif rng.random() < 0.1:
         task["startingDeadlineSeconds"] = rng.randint(1, 60)
 
 
