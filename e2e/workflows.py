@@ -16,7 +16,7 @@ def workflow(namespace: str, name: str, *tasks: JsonObject) -> JsonObject:
         "apiVersion": f"{LABELS}/v1alpha1",
         "kind": "Observatory",
         "metadata": {"name": name, "namespace": namespace},
-        "spec": {"tasks": list(tasks), "podRetention": "All"},
+        "spec": {"tasks": list(tasks), "podRetention": "All", "retry": {"disruptionLimit": 0}},
     }
 
 

@@ -195,7 +195,7 @@ def _again(
         name=ended.name,
         attempt=ended.attempt,
         reason=BACKOFF,
-        message=f"attempt {ended.attempt + 1} at {format_time(due)}, after {in_short(attempt)}",
+        message=_announced(attempt, due),
         since=whole_seconds(closing.now),
         final=ended.final,
         failures=ended.failures,
@@ -214,6 +214,22 @@ def _memory(
     if outcome.class_ is not FailureClass.OUT_OF_MEMORY or policy.memory is None or limit is None:
         return task.memory
     return retry.grown(policy.memory, task.memory or str(limit)) or task.memory
+
+
+def pause_in_bounds(task: TaskStatus, policy: retry.RetryPolicy, now: datetime) -> TaskStatus:
+    """The row of a task that waits to try again, by a clock that may have been set back since.
+
+    No pause is longer than the policy allows; one that seems to be begins anew.
+    """
+    longest = whole_seconds(now) + timedelta(seconds=policy.max_seconds + 1)
+    if task.next_attempt_time is None or task.next_attempt_time <= longest:
+        return task
+    last = task.attempts[-1] if task.attempts else Attempt(task.attempt)
+    return replace(task, next_attempt_time=longest, message=_announced(last, longest))
+
+
+def _announced(last: Attempt, due: datetime) -> str:
+    return f"attempt {last.attempt + 1} at {format_time(due)}, after {in_short(last)}"
 
 
 def in_short(attempt: Attempt) -> str:

@@ -147,6 +147,8 @@ def start_ready(
     room = room_for_pods(run.desired.size, (task.name for task in rows)) - running - pausing
     suspended = run.desired.suspend and run.status.ending is None and not run.desired.deleting
     for index in _in_turn(ready, rows):
+        policy = run.program.policies[index]
+        rows[index] = attempts.pause_in_bounds(rows[index], policy, now)
         again_at = rows[index].next_attempt_time
         if suspended:
             rows[index] = row.waiting(rows[index], "Suspended", None, now)

@@ -314,3 +314,15 @@ def test_a_pause_holds_no_slot_but_is_kept_to() -> None:
     assert story.row("a").reason == "MaxConcurrent"
     story.end("b")
     assert story.running() == ["a"]
+
+
+def test_a_clock_that_was_set_back_makes_no_pause_longer_than_it_may_be() -> None:
+    story = retried()
+    story.end("a", failed(3))
+    story.step(-86_400)
+    due = story.row("a").next_attempt_time
+    assert due
+    assert due - story.now == timedelta(seconds=61)
+    assert (story.row("a").message or "").startswith("attempt 2 at 2025-12-31T")
+    story.step(61)
+    assert story.running() == ["a"]
