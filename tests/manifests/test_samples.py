@@ -22,7 +22,9 @@ def test_there_is_a_sample_for_each_way_to_drive_a_run() -> None:
     assert [sample.stem for sample in SAMPLES] == [
         "diamond",
         "environment",
+        "failures",
         "fan-out",
+        "finally",
         "scheduled",
         "suspended",
         "workflow_v1alpha1_observatory",
@@ -36,6 +38,7 @@ def test_the_quick_start_is_the_workflow_of_three_steps() -> None:
         "kind": "Observatory",
         "metadata": {"name": "my-workflow"},
         "spec": {
+            "podRetention": "All",
             "tasks": [
                 {
                     "name": "setup",
