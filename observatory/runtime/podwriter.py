@@ -125,13 +125,9 @@ class PodWriter:
         self._note(desired, await self._api.patch(PODS, _key(desired, pod.name), body, kind=kind))
 
     def _note(self, desired: Desired, stored: JsonObject) -> None:
-        metadata = stored.get("metadata", {})
-        version = metadata.get("resourceVersion")
+        version = stored.get("metadata", {}).get("resourceVersion")
         if version:
-            # Where nothing holds it any more the Pod is gone, by a version later than what is told.
-            going = "deletionTimestamp" in metadata and not metadata.get("finalizers")
-            gone = going and not metadata.get("deletionGracePeriodSeconds")
-            self._wrote(desired.uid, PODS, int(version) + gone)
+            self._wrote(desired.uid, PODS, int(version))
 
 
 def _observed(pod: JsonObject) -> Pod | None:

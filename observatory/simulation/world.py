@@ -8,7 +8,7 @@ from datetime import timedelta
 from functools import partial
 
 from observatory.api.names import EVENTS, LEASES, OBSERVATORIES, PODS
-from observatory.kube.errors import KubeError
+from observatory.kube.errors import KubeError, NotFound
 from observatory.simulation.acts import KEY, NAMESPACE, Acts
 from observatory.simulation.apiserver import ApiServer, Request
 from observatory.simulation.invariants import Invariants
@@ -196,8 +196,9 @@ class _World:
 
     def served(self, wire: Wire, number: int, error: KubeError | None) -> None:
         """See `wire.Observer`."""
-        if error is not None and not self._disturbed:
-            # Whoever works on a cache that has its own last writes asks for nothing in vain.
+        if error is not None and not self._disturbed and not isinstance(error, NotFound):
+            # Whoever works on a cache that has its own last writes asks for nothing in vain; but for
+            # a Pod that goes with its finalizer, since no answer has the version of its end.
             self._wasted.append(f"I14: write {number}, with nothing amiss, was refused: {error}")
         if self._tell_all and error is not None:
             self._tell("server", f"refuses write {number} of {wire.name}: {error}")

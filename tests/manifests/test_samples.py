@@ -60,6 +60,6 @@ def test_the_quick_start_is_the_workflow_of_three_steps() -> None:
                     "args": ["echo 'Workflow complete'"],
                     "dependencies": ["process"],
                 },
-            ]
+            ],
         },
     }
