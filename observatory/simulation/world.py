@@ -197,8 +197,8 @@ class _World:
     def served(self, wire: Wire, number: int, error: KubeError | None) -> None:
         """See `wire.Observer`."""
         if error is not None and not self._disturbed and not isinstance(error, NotFound):
-            # Whoever works on a cache that has its own last writes asks for nothing in vain; but for
-            # a Pod that goes with its finalizer, since no answer has the version of its end.
+            # Whoever works on a cache that has its own last writes asks for nothing in vain; but of
+            # a Pod that goes with its finalizer no answer has the version of its end.
             self._wasted.append(f"I14: write {number}, with nothing amiss, was refused: {error}")
         if self._tell_all and error is not None:
             self._tell("server", f"refuses write {number} of {wire.name}: {error}")
