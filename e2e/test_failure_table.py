@@ -173,7 +173,10 @@ def storm(
         )
         kubectl("create", "configmap", "late", "-n", NAMESPACE, "--from-literal=a=here")
         status = cluster.wait_complete(NAMESPACE, "storm", seconds=240)
-        yield status, kubectl("describe", "observatory", "storm", "-n", NAMESPACE)
+        describe = ("describe", "observatory", "storm", "-n", NAMESPACE)
+        # Events come a little after the status that they tell of.
+        described = eventually(lambda: kubectl(*describe), lambda said: "Run 1 failed" in said)
+        yield status, described
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -30,6 +30,7 @@ from observatory.core.trigger import (
     verdict,
 )
 
+_GOES_WELL = frozenset({TaskPhase.PENDING, TaskPhase.RUNNING, TaskPhase.SUCCEEDED})
 ON_DELETION = 300
 """Seconds that `finally` may take while its Observatory is being deleted, unless it says so."""
 
@@ -112,6 +113,9 @@ def _namespace_goes(desired: Desired, rows: Sequence[TaskStatus]) -> bool:
 def _advance(program: Program, rows: list[TaskStatus], *, final: bool) -> tuple[int, ...]:
     """Skip, in topological order, what can't be met any more; the indexes of what is ready."""
     ready = []
+    succeeded = [task.phase is TaskPhase.SUCCEEDED for task in rows]
+    # Most runs go well, and have thousands of dependencies: those need no more than a look.
+    well = all(task.phase in _GOES_WELL for task in rows)
     for index in program.order:
         task = rows[index]
         if task.phase is not TaskPhase.PENDING or (index >= program.main) is not final:
@@ -119,8 +123,13 @@ def _advance(program: Program, rows: list[TaskStatus], *, final: bool) -> tuple[
         if task.attempt:  # its rule was met before
             ready.append(index)
             continue
-        needs = [rows[dependency] for dependency in program.dependencies[index]]
+        dependencies = program.dependencies[index]
         rule = TriggerRule(program.tasks[index].trigger_rule)
+        if well and rule is TriggerRule.ALL_SUCCEEDED:
+            if all(map(succeeded.__getitem__, dependencies)):
+                ready.append(index)
+            continue
+        needs = [rows[dependency] for dependency in dependencies]
         match verdict(rule, tally(needs)):
             case Verdict.READY:
                 ready.append(index)
