@@ -188,22 +188,20 @@ def test_a_run_waits_for_its_image_and_goes_on_by_itself(
     with pods_changed(cluster, namespace, "spoilt", SPOILT):
         cluster.apply(workflow(namespace, "spoilt", forbidden, misnamed))
         spoilt = eventually(
-            lambda: cluster.status(namespace, "spoilt"), lambda seen: len(waits(seen)) == 2
+            lambda: cluster.status(namespace, "spoilt"),
+            lambda seen: "failure" in seen and "ImagePull" in waits(seen),
         )
 
     for image in (late, later):
         node.load_image(image)
 
     assert (told["phase"], late in waits(told)["ImagePull"]) == ("Running", True)
-    assert waits(spoilt).keys() == {"ImagePull", "InvalidImageName"}
-    assert "No//Such Name" in waits(spoilt)["InvalidImageName"]
+    failure = spoilt["failure"]  # no wait makes such a name valid
+    assert (failure["class"], failure["reason"]) == ("Configuration", "InvalidImageName")
+    assert "No//Such Name" in failure["message"]
     done = cluster.wait_complete(namespace, "late")
     assert (done["phase"], waits(done)) == ("Succeeded", {})
-    went_on = eventually(
-        lambda: cluster.status(namespace, "spoilt"), lambda seen: seen["progress"] == "1/2"
-    )
-    assert phases(went_on) == {"never": "Succeeded", "misnamed": "Running"}
+    went_on = cluster.wait_complete(namespace, "spoilt")
+    assert phases(went_on) == {"never": "Succeeded", "misnamed": "Failed"}
     assert ledger.starts(folder) == Counter(("pull", "never"))
-    # It would wait for ever, and its finalizer would hold the namespace once the operator is gone.
-    cluster.kubectl("delete", "observatory", "spoilt", "-n", namespace)
     await_nothing_held(cluster, namespace)
