@@ -10,7 +10,16 @@ from observatory.api.names import LABEL_OBSERVATORY
 from tests.faults.case import Case, Expect
 from tests.faults.plan import Fault, On
 from tests.faults.site import DENIED, DENY
-from tests.faults.workloads import CHAIN, DIAMOND, EDITED, FAN_OUT, PAIR, SLOW_CHAIN, chain
+from tests.faults.workloads import (
+    CHAIN,
+    DIAMOND,
+    EDITED,
+    FAN_OUT,
+    PAIR,
+    SLOW_CHAIN,
+    SLOWER_CHAIN,
+    chain,
+)
 from tests.integration.workflows import task
 
 JsonObject = dict[str, Any]
@@ -95,7 +104,8 @@ def _phases_flipped() -> Iterator[Case]:
     for name, status in ends:
         step = {"when": _RUNNING, "do": {"status-of-pod": "b", "set": status}}
         held = [task("a"), task("b", "a", hold=True), task("c", "b")]
-        yield Case(f"F23-{name}", {"tasks": held}, steps=(step,), expect=Expect(failed=("b",)))
+        spec = {"tasks": held, "retry": {"disruptionLimit": 0}}
+        yield Case(f"F23-{name}", spec, steps=(step,), expect=Expect(failed=("b",)))
 
 
 def _observatories_changed() -> Iterator[Case]:
@@ -130,12 +140,14 @@ def _observatories_changed() -> Iterator[Case]:
         )  # fmt: skip
     for when in ("gated", "running", "ended"):
         edit = _step({"pod": "b", "is": when}, merge={"spec": {"tasks": EDITED}})
-        back = _step({"after": 0.1}, merge={"spec": {"tasks": SLOW_CHAIN}})
         faults = (_HOLD_GATE,) if when == "gated" else ()
         yield Case(
             f"F26-edited-{when}", {"tasks": SLOW_CHAIN}, faults, (edit,), expect=Expect(run=2)
         )
-        yield Case(f"F26-edited-and-back-{when}", {"tasks": SLOW_CHAIN}, faults, (edit, back))
+        # Its last task runs so long that it is edited back before the run has ended.
+        spec = {"tasks": SLOWER_CHAIN}
+        back = _step({"after": 0.1}, merge={"spec": spec})
+        yield Case(f"F26-edited-and-back-{when}", spec, faults, (edit, back))
     labels = {"metadata": {"labels": {LABEL_OBSERVATORY: None}}}
     owners = {"metadata": {"ownerReferences": None}}
     for name, patch in (("label-lost", labels), ("owner-lost", owners)):

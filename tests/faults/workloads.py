@@ -23,6 +23,7 @@ DIAMOND = [
 FAN_OUT = [task("a"), *(task(f"b{number}", "a") for number in range(8))]
 FAN_OUT.append(task("z", *(f"b{number}" for number in range(8))))
 SLOW_CHAIN = [task("a"), task("b", "a", duration=_SLOW), task("c", "b")]
+SLOWER_CHAIN = [*SLOW_CHAIN[:2], task("c", "b", duration="3s")]
 EDITED = [task("a"), task("d", "a"), task("e", "a", exit_code=1)]
 PAIR = [task("a", duration=_SLOW), task("b"), task("c", "a", "b")]
 _MID_RUN = {"pod": "b", "is": "running"}
