@@ -25,7 +25,7 @@ from observatory.core.attempts import Closing
 from observatory.core.branches import ON_DELETION, take_turns
 from observatory.core.deadlines import Alarm
 from observatory.core.leftovers import early, retired, tidy
-from observatory.core.model import Desired, Event, Observed, Plan
+from observatory.core.model import Desired, Event, Observed, Plan, Program
 from observatory.core.pods import ref
 from observatory.core.progress import Run, Seen, see_pods, start_ready
 from observatory.core.summary import summarize
@@ -105,6 +105,8 @@ def _continue(desired: Desired, observed: Observed, now: datetime) -> Plan:
     status = ending.after_failures(desired, status, rows, seen.fatal, now)
     progress.cancel_running(status, rows, now)
     turn = take_turns(desired, program, status, rows, alarm)
+    if desired.deleting:
+        alarm.set(_held_until(desired, program, turn.status))
     run = Run(desired, program, turn.status, pods, alarm)
     starts = start_ready(run, turn.ready, rows, now)
     status = replace(turn.status, tasks=tuple(rows))
@@ -141,15 +143,21 @@ def _finally_first(desired: Desired, observed: Observed, now: datetime) -> bool:
         return False
     if desired.orphaning or "foregroundDeletion" in desired.finalizers:
         return False
-    seconds = desired.finally_deadline or ON_DELETION
+    end = _held_until(desired, program, status)
+    return end is None or now < end
+
+
+def _held_until(desired: Desired, program: Program, status: Status) -> datetime | None:
+    """Until when an Observatory that is being deleted is held; None before that is decided."""
     if status.finally_time is not None:
         since, tasks = status.finally_time, program.tasks[program.main :]
     elif status.ending is not None:
         since, tasks = status.ending.time, program.tasks[: program.main]
     else:
-        return True
+        return None
+    seconds = desired.finally_deadline or ON_DELETION
     grace = max(LONGEST_GRACE if task.grace is None else task.grace for task in tasks)
-    return now < since + timedelta(seconds=seconds + grace + LONGEST_GRACE)
+    return since + timedelta(seconds=seconds + grace + LONGEST_GRACE)
 
 
 def _cancel(desired: Desired, observed: Observed, now: datetime) -> Plan:

@@ -251,6 +251,8 @@ def test_finally_holds_a_deletion_no_longer_than_five_minutes() -> None:
     story.end("a", failed(143))
     story.step(300)
     assert story.row("notify").cancel_reason == "DeadlineExceeded"
+    # Nothing may ever be heard of its Pod again: it is looked at by the clock.
+    assert story.plan().requeue_at == story.now + timedelta(seconds=60)
     story.step(59)
     assert story.desired.held
     story.step(2)
@@ -260,6 +262,7 @@ def test_finally_holds_a_deletion_no_longer_than_five_minutes() -> None:
 def test_a_task_that_does_not_end_holds_a_deletion_no_longer_either() -> None:
     story = with_finally()
     story.delete()
+    assert story.plan().requeue_at == story.now + timedelta(seconds=360)
     story.step(361)
     assert not story.desired.held
 
