@@ -27,8 +27,13 @@ demo-down: ## Remove the demo's cluster and everything in it.
 install: ## Install the CRD.
 	$(KUBECTL) apply --server-side -f manifests/crd
 
+.PHONY: cleanup
+cleanup: $(VENV)/ready ## Let go of every Pod and Observatory that the operator holds; it must not run.
+	@test -n "$(CONTEXT)$(KUBECONFIG)" || { echo "error: name the cluster: make cleanup CONTEXT=name, or set KUBECONFIG" >&2; exit 2; }
+	-$(VENV)/bin/python -m observatory cleanup --force $(if $(CONTEXT),--context=$(CONTEXT))
+
 .PHONY: uninstall
-uninstall: ## Remove the CRD, and with it every Observatory.
+uninstall: cleanup ## Remove the CRD, and with it every Observatory.
 	$(KUBECTL) delete --ignore-not-found -f manifests/crd
 
 .PHONY: deploy
@@ -37,6 +42,8 @@ deploy: ## Deploy the operator with leader election (IMG=repository/image:tag).
 
 .PHONY: undeploy
 undeploy: ## Remove the operator, the CRD, and with it every Observatory.
+	$(KUBECTL) delete deployment --ignore-not-found --namespace observatory-operator-system --all
+	$(MAKE) cleanup
 	$(KUBECTL) kustomize manifests/default | $(KUBECTL) delete --ignore-not-found -f -
 
 .PHONY: run
