@@ -178,7 +178,7 @@ def test_finally_runs_again_with_a_retry() -> None:
     [
         ("running", "run 1 is in progress: retry when it has ended, or stop it first"),
         ("succeeded", "run 1 succeeded; name the task to begin with in retry-from"),
-        ("unknown", 'retry-from: no task is named "laod"; did you mean "load"?'),
+        ("unknown", 'retry-from: no task is named "loads"; did you mean "load"?'),
         ("never", "no run has begun: there is nothing to retry"),
     ],
 )
@@ -186,7 +186,7 @@ def test_a_retry_that_makes_no_sense_is_refused_and_says_why(prepare: str, why: 
     story = Story(task("load"), suspend=prepare == "never")
     if prepare in {"succeeded", "unknown"}:
         story.end("load")
-    more = {"retry-from": "laod"} if prepare == "unknown" else {}
+    more = {"retry-from": "loads"} if prepare == "unknown" else {}
     story.request("retry", "n1", **more)
 
     assert answers(story)["Retry"] == ("n1", False, why)
