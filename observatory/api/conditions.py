@@ -80,8 +80,7 @@ class Condition:
 
     @classmethod
     def from_wire(cls, condition: JsonObject) -> Condition:
-        """The condition of one item of `status.conditions`."""
-        time = condition.get("lastTransitionTime")
+        """The condition of one item of `status.conditions`; each that is stored has a time."""
         generation = condition.get("observedGeneration")
         return cls(
             type=condition["type"],
@@ -89,7 +88,7 @@ class Condition:
             reason=condition["reason"],
             message=condition.get("message", ""),
             observed_generation=0 if generation is None else generation,
-            last_transition_time=None if time is None else parse_time(time),
+            last_transition_time=parse_time(condition["lastTransitionTime"]),
         )
 
     def to_wire(self) -> JsonObject:

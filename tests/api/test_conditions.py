@@ -118,4 +118,5 @@ def test_every_reason_is_one_word_with_a_sentence(reason: Reason) -> None:
 
 def test_a_generation_that_is_null_is_none_at_all() -> None:
     wire = {"type": "Valid", "status": "True", "reason": "Valid", "observedGeneration": None}
+    wire["lastTransitionTime"] = "2026-01-01T12:00:00Z"
     assert Condition.from_wire(wire).observed_generation == 0

@@ -151,3 +151,10 @@ def test_which_phases_are_final() -> None:
         TaskPhase.FAILED,
         TaskPhase.SKIPPED,
     }
+
+
+def test_a_condition_without_a_time_is_somebody_elses() -> None:
+    """The API server stores none; written back, it would be refused."""
+    condition = {"type": "Other", "status": "True", "reason": "Theirs", "message": ""}
+    with pytest.raises(StatusError, match="lastTransitionTime: Required value"):
+        Status.from_wire({"conditions": [condition]})
