@@ -105,7 +105,7 @@ def close(
         )
         ignored = verdict.ignored
         return Closed(_again(closing, counted, wanted, policy, outcome, ignored=ignored))
-    if verdict.why and (task.attempt > 1 or verdict.fails_run):
+    if verdict.why:
         message = f"{verdict.why}: {ended.message}" if ended.message else verdict.why
         ended = replace(ended, message=message)
     return Closed(failed_for_good(ended, wanted), verdict.fails_run)

@@ -130,7 +130,10 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What is done: try again at the expense of one of the budgets, or not, and why not."""
+    """What is done: try again at the expense of one of the budgets, or not, and why not.
+
+    Where nobody asked for retries, there is nothing to tell about why there is none.
+    """
 
     retry: bool
     ignored: bool = False
@@ -146,12 +149,13 @@ def decide(policy: RetryPolicy, failures: int, disruptions: int, facts: Facts) -
         why = f"rule {place} of retry: {action}"
     else:
         action = _DEFAULTS.get(facts.class_, Action.RETRY)
-        why = f"{facts.class_} is not retried"
+        why = f"{facts.class_} is not retried" if policy.limit else ""
     match action:
         case Action.RETRY if failures < policy.limit:
             return Decision(retry=True)
         case Action.RETRY:
-            return Decision(retry=False, why=f"retry limit {policy.limit} reached")
+            asked = policy.limit or place
+            return Decision(retry=False, why=f"retry limit {policy.limit} reached" if asked else "")
         case Action.IGNORE if disruptions < policy.disruption_limit:
             return Decision(retry=True, ignored=True)
         case Action.IGNORE:

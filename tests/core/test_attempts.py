@@ -326,3 +326,14 @@ def test_a_clock_that_was_set_back_makes_no_pause_longer_than_it_may_be() -> Non
     assert (story.row("a").message or "").startswith("attempt 2 at 2025-12-31T")
     story.step(61)
     assert story.running() == ["a"]
+
+
+def test_a_rule_that_fails_a_task_is_named_and_no_retries_are_not_mentioned() -> None:
+    rules = [{"action": "FailTask", "onReasons": ["Error"]}]
+    for retry, message in (
+        ({"limit": 3, "rules": rules}, "rule 1 of retry: FailTask: boom"),
+        ({}, "boom"),
+    ):
+        story = Story(task("a", retry=retry))
+        story.end("a", failed(3))
+        assert story.row("a").message == message
