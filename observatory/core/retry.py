@@ -160,7 +160,8 @@ def decide(policy: RetryPolicy, failures: int, disruptions: int, facts: Facts) -
             return Decision(retry=True, ignored=True)
         case Action.IGNORE:
             limit = policy.disruption_limit
-            return Decision(retry=False, why=f"disruption limit {limit} reached")
+            why = f"disruption limit {limit} reached" if limit or place else ""
+            return Decision(retry=False, why=why)
         case _:
             pass
     return Decision(retry=False, fails_run=action is Action.FAIL_WORKFLOW, why=why)
