@@ -12,6 +12,10 @@ JsonObject = dict[str, Any]
 """A JSON object as the API server sends it. Objects in the store are shared: do not change them."""
 
 
+DEFAULT_RULE = "AllSucceeded"
+"""When a task runs that doesn't say otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """One node of the DAG: a container that runs to its end.
@@ -33,7 +37,7 @@ class Task:
     dependencies: tuple[str, ...] = ()
     env: tuple[JsonObject, ...] = ()
     resources: JsonObject | None = None
-    trigger_rule: str = "AllSucceeded"
+    trigger_rule: str = DEFAULT_RULE
     ignore_failure: bool = False
     deadline: int | None = None
     attempt_deadline: int | None = None
@@ -52,7 +56,7 @@ class Task:
             dependencies=tuple(task.get("dependencies") or ()),
             env=tuple(task.get("env") or ()),
             resources=task.get("resources"),
-            trigger_rule=task.get("triggerRule") or "AllSucceeded",
+            trigger_rule=task.get("triggerRule") or DEFAULT_RULE,
             ignore_failure=task.get("onFailure") == "Ignore",
             deadline=task.get("activeDeadlineSeconds"),
             attempt_deadline=task.get("attemptDeadlineSeconds"),

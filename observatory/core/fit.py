@@ -23,8 +23,10 @@ BUDGET = 1_400_000
 """Bytes for spec and status; the rest of the 1.5 MiB is for metadata and managedFields."""
 LIMIT = 1_500_000
 """Bytes for spec and status where all that can be has been left out of the status."""
-ROW_SIZE = 80
+ROW_SIZE = 45
 """Bytes of the longest row of an ended or untried task in its shortest form, but for its name."""
+BRANCH_SIZE = 20
+"""Bytes that such a row has in addition where tasks have trigger rules or ignored failures."""
 UID_SIZE = 160
 """Bytes that only the row of a running or pausing task has: `podUID`, and what retries need."""
 SUMMARY_SIZE = 16_000
@@ -43,13 +45,16 @@ def fitted(status: Status, desired: Desired, budget: int = BUDGET) -> JsonObject
     return wire
 
 
-def room_for_pods(size: int, names: Iterable[str]) -> int:
+def room_for_pods(size: int, names: Iterable[str], *, branches: bool = False) -> int:
     """How many of these tasks may run at once beside a spec of that size; negative for none.
+
+    `branches` says whether one of them has a trigger rule of its own, or ignored failures.
 
     What has started must be recorded, and so must each end: a status that can't be stored would
     stop the run without a word.
     """
-    rows = sum(ROW_SIZE + len(name) for name in names)
+    row = ROW_SIZE + (BRANCH_SIZE if branches else 0)
+    rows = sum(row + len(name) for name in names)
     return (LIMIT - size - SUMMARY_SIZE - rows) // UID_SIZE
 
 
@@ -120,9 +125,11 @@ def _drop_names_of_running(row: JsonObject) -> None:
         row.pop("startTime", None)
 
 
-_DECISIONS = frozenset({"name", "phase", "attempt", "failures", "disruptions", "ignored"})
+_DECISIONS = frozenset({"name", "phase", "attempt", "ignored"})
 _DECISIONS_BEFORE_THE_END = _DECISIONS | {
     "podUID",
+    "failures",
+    "disruptions",
     "firstStartTime",
     "nextAttemptTime",
     "cancelReason",

@@ -14,7 +14,7 @@ from observatory.api.ending import RequestType
 from observatory.api.names import FINALLY, Key
 from observatory.api.status import Status
 from observatory.api.taskstatus import FailureClass
-from observatory.api.types import JsonObject, Task
+from observatory.api.types import DEFAULT_RULE, JsonObject, Task
 from observatory.core.retry import RetryPolicy
 
 # --- what is wanted ---------------------------------------------------------------------------
@@ -36,6 +36,11 @@ class Program:
     order: tuple[int, ...]
     dependencies: tuple[tuple[int, ...], ...]
     policies: tuple[RetryPolicy, ...]
+
+    @property
+    def branches(self) -> bool:
+        """Whether a task has a trigger rule of its own, or failures that are ignored."""
+        return any(task.ignore_failure or task.trigger_rule != DEFAULT_RULE for task in self.tasks)
 
     @property
     def has_finally(self) -> bool:

@@ -144,7 +144,8 @@ def start_ready(
     running = sum(task.phase is TaskPhase.RUNNING for task in rows)
     pausing = sum(task.next_attempt_time is not None for task in rows)
     slots = (run.desired.max_concurrent or len(rows)) - running
-    room = room_for_pods(run.desired.size, (task.name for task in rows)) - running - pausing
+    names, branches = (task.name for task in rows), run.program.branches
+    room = room_for_pods(run.desired.size, names, branches=branches) - running - pausing
     suspended = run.desired.suspend and run.status.ending is None and not run.desired.deleting
     for index in _in_turn(ready, rows):
         policy = run.program.policies[index]

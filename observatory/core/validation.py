@@ -116,7 +116,8 @@ def _check_size(spec: JsonObject) -> Iterator[FieldError]:
     """Spec and status share one object. A status that couldn't be stored would stop the run."""
     size = len(json.dumps(spec, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))
     tasks = (*spec["tasks"], *(spec.get("finally") or ()))
-    if room_for_pods(size, (task["name"] for task in tasks)) < 1:
+    branches = any(task.get("triggerRule") or task.get("onFailure") for task in tasks)
+    if room_for_pods(size, (task["name"] for task in tasks), branches=branches) < 1:
         count = len(tasks)
         detail = f"{size:,} bytes leave no room for a status of {count:,} tasks in the same object"
         hint = "split the workflow, or shorten names, commands, args and env"

@@ -8,7 +8,7 @@ import pytest
 
 from observatory.api.names import revision_hash
 from observatory.api.status import Status
-from observatory.api.taskstatus import TaskPhase, TaskStatus
+from observatory.api.taskstatus import Attempt, TaskPhase, TaskStatus
 from observatory.core.desired import desire
 from observatory.core.fit import (
     BUDGET,
@@ -210,3 +210,30 @@ def test_no_row_needs_more_than_was_reckoned_with(phase: TaskPhase) -> None:
     rows = fitted(Status(tasks=(row,) * len(names)), wide(2), budget=0)["tasks"]
 
     assert room_for_pods(LIMIT - SUMMARY_SIZE - len(orjson.dumps(rows)), names) <= pods
+
+
+@pytest.mark.parametrize("phase", list(TaskPhase))
+def test_no_row_of_a_task_that_failed_before_needs_more_either(phase: TaskPhase) -> None:
+    row = TaskStatus(
+        "a" * 63,
+        phase,
+        attempt=99,
+        pod_uid=UID if phase is TaskPhase.RUNNING else None,
+        start_time=NOW,
+        reason="TriggerRule",
+        message="x" * 1024,
+        failures=999,
+        disruptions=999,
+        next_attempt_time=NOW if phase is TaskPhase.PENDING else None,
+        first_start_time=NOW,
+        cancel_reason="StartDeadlineExceeded" if phase is TaskPhase.RUNNING else None,
+        ignored=phase is TaskPhase.FAILED,
+        attempts=(Attempt(1, message="x" * 200),) * 3,
+    )
+    names = ["a" * 63] * 100
+    pods = 0 if phase.ended else len(names)
+
+    rows = fitted(Status(tasks=(row,) * len(names)), wide(2), budget=0)["tasks"]
+
+    size = LIMIT - SUMMARY_SIZE - len(orjson.dumps(rows))
+    assert room_for_pods(size, names, branches=True) <= pods
