@@ -14,6 +14,8 @@ from .state import Cluster
 NAME = "containerd"
 SOCKET = "/run/containerd/containerd.sock"
 _PATIENCE = 30.0
+_LOADS = 3
+"""An import may lose what it has just written to the garbage collector, on a busy machine."""
 
 _CONFIG = """\
 version = 2
@@ -85,8 +87,11 @@ def present(cluster: Cluster) -> set[str]:
 
 def load(cluster: Cluster, name: str, archive: bytes) -> None:
     """Put an image into it, from the bytes of an OCI or Docker archive, under `name`."""
-    result = _ctr(cluster, "images", "import", "--index-name", name, "-", stdin=archive)
-    if result.returncode:
+    for _ in range(_LOADS):
+        result = _ctr(cluster, "images", "import", "--index-name", name, "-", stdin=archive)
+        if not result.returncode:
+            break  # else its garbage collector may have been quicker than the import
+    else:
         raise ClusterError(f"{name} could not be loaded: {result.stderr.decode().strip()}")
     # kubelet learns of an image by an event; a Pod that is quicker would try to pull it.
     known = 'labels."io.cri-containerd.image"==managed'

@@ -26,7 +26,10 @@ SERIES_SECONDS = 360.0
 """A series that was silent for so long has ended: the next one is a new Event."""
 BURST = 25
 REFILL_SECONDS = 300.0
-"""An object may have `BURST` Events at once, and one more in every so many seconds."""
+"""An object may have `BURST` Events of one reason at once, and one more in every so many seconds.
+
+client-go's numbers, but by reason: many failed tasks must not hide that their run has failed.
+"""
 REMEMBERED = 4096
 """Series and objects that are remembered; the longest unused are forgotten."""
 
@@ -152,7 +155,7 @@ class Correlator:
 
     def __init__(self) -> None:
         self._series: OrderedDict[Identity, _Series] = OrderedDict()
-        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        self._buckets: OrderedDict[tuple[str, str], _Bucket] = OrderedDict()
 
     def record(self, event: Event, now: Instant) -> Create | Count | None:
         """What to write for an Event that happened now."""
@@ -164,8 +167,9 @@ class Correlator:
             known.count += 1
             power_of_two = known.count & (known.count - 1) == 0
             return Count(known.key, known.count) if power_of_two and known.key else None
-        bucket = self._buckets.setdefault(identity.uid, _Bucket(now))
-        self._buckets.move_to_end(identity.uid)
+        source = (identity.uid, identity.reason)
+        bucket = self._buckets.setdefault(source, _Bucket(now))
+        self._buckets.move_to_end(source)
         _trim(self._buckets)
         if not bucket.take(now):
             return None
@@ -183,6 +187,6 @@ class Correlator:
         self._series.pop(event.identity, None)
 
 
-def _trim(entries: OrderedDict[Identity, _Series] | OrderedDict[str, _Bucket]) -> None:
+def _trim(entries: OrderedDict[Identity, _Series] | OrderedDict[tuple[str, str], _Bucket]) -> None:
     while len(entries) > REMEMBERED:
         entries.popitem(last=False)

@@ -127,6 +127,8 @@ def test_an_object_has_only_so_many_events() -> None:
         return correlator.record(note, Instant(now)) is not None
 
     assert sum(recorded(number, START) for number in range(100)) == BURST
+    end = replace(EVENT, reason="RunFailed")
+    assert correlator.record(end, START) == Create(end)
     other = replace(EVENT, regarding={**EVENT.regarding, "uid": "v"})
     assert correlator.record(other, START) == Create(other)
     assert not recorded(200, START + REFILL_SECONDS - 1)
