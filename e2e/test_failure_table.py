@@ -78,8 +78,8 @@ CASES = {
         fields={"attemptDeadlineSeconds": 3, "terminationGracePeriodSeconds": 1,
                 "retry": {"limit": 1}}),
     "task-too-long": Case(
-        ON_TERM, 1, "Failed", "Timeout", "DeadlineExceeded", 0, "activeDeadlineSeconds (5 s)",
-        fields={"activeDeadlineSeconds": 5, "retry": {"limit": 9}}),
+        ON_TERM, 1, "Failed", "Timeout", "DeadlineExceeded", 0, "activeDeadlineSeconds (20 s)",
+        fields={"activeDeadlineSeconds": 20, "retry": {"limit": 9}}),
     "deaf": Case(
         "trap '' TERM; sleep 600 & wait; sleep 600",
         1, "Failed", "Timeout", "DeadlineExceeded", 137,
@@ -90,14 +90,14 @@ CASES = {
                 "retry": {"limit": 9, "backoff": {"initialSeconds": 90, "maxSeconds": 90}}}),
     "no-image": Case(
         "", 1, "Failed", "ImagePull", "ImagePull", says="registry.invalid",
-        fields={"image": "registry.invalid/no/such:1", "startingDeadlineSeconds": 5}),
+        fields={"image": "registry.invalid/no/such:1", "startingDeadlineSeconds": 20}),
     "no-config-map": Case(
         "", 1, "Failed", "Configuration", "CreateContainerConfigError", says='"missing" not found',
-        fields={"env": missing("configMap", "missing", "a"), "startingDeadlineSeconds": 5,
+        fields={"env": missing("configMap", "missing", "a"), "startingDeadlineSeconds": 20,
                 "retry": {"limit": 3}}),
     "no-secret-key": Case(
         "", 1, "Failed", "Configuration", "CreateContainerConfigError", says="couldn't find key b",
-        fields={"env": missing("secret", "half", "b"), "startingDeadlineSeconds": 5}),
+        fields={"env": missing("secret", "half", "b"), "startingDeadlineSeconds": 20}),
     "late-config-map": Case(
         'test "$X" = here', 1, "Succeeded", code=0,
         fields={"env": missing("configMap", "late", "a")}),

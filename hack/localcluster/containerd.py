@@ -87,11 +87,12 @@ def present(cluster: Cluster) -> set[str]:
 
 def load(cluster: Cluster, name: str, archive: bytes) -> None:
     """Put an image into it, from the bytes of an OCI or Docker archive, under `name`."""
-    for _ in range(_LOADS):
-        result = _ctr(cluster, "images", "import", "--index-name", name, "-", stdin=archive)
-        if not result.returncode:
-            break  # else its garbage collector may have been quicker than the import
-    else:
+    command = ("images", "import", "--index-name", name, "-")
+    result = _ctr(cluster, *command, stdin=archive)
+    for _ in range(_LOADS - 1):
+        if result.returncode:
+            result = _ctr(cluster, *command, stdin=archive)
+    if result.returncode:
         raise ClusterError(f"{name} could not be loaded: {result.stderr.decode().strip()}")
     # kubelet learns of an image by an event; a Pod that is quicker would try to pull it.
     known = 'labels."io.cri-containerd.image"==managed'
