@@ -157,7 +157,8 @@ def test_a_container_over_its_memory_limit_is_told_as_such(
             namespace,
             "hungry",
             shell("itself", f"echo filling; exec {fill}"),
-            shell("child", f"echo filling; {fill}; exit $?"),
+            # The node hears of the kill by another way than of the exit: it may need a moment.
+            shell("child", f"echo filling; {fill}; code=$?; sleep 2; exit $code"),
             shell("unmoved", f"{fill}; echo went on"),
         )
     )
