@@ -57,7 +57,17 @@ class Reason(StrEnum):
     STOPPED = "Stopped", "The run was stopped by a request; `finally` has run."
     TERMINATED = "Terminated", "The run was terminated by a request."
     FINALLY_FAILED = "FinallyFailed", "Every task succeeded, but one of `finally` failed."
-    NOT_ACTIVE = "NotActive", "Scheduling is not active in this version: no run is started."
+    SCHEDULED = "Scheduled", "Runs begin at the times in `status.nextRunTimes`."
+    SUSPENDED = "Suspended", "No run begins while `spec.suspend` is true."
+    TOO_MANY_FAILURES = (
+        "TooManyFailures",
+        "As many runs in a row have failed as `pauseAfterConsecutiveFailures` allows.",
+    )
+    NEVER_FIRES = "NeverFires", "No fire time is left that a blackout doesn't cover."
+    CLOCK_SKEW = (
+        "ClockSkew",
+        "The operator's clock was ahead: later fire times have been handled than are due.",
+    )
 
     def __new__(cls, value: str, explanation: str) -> Self:
         """A member that is equal to its value and carries its explanation."""

@@ -51,10 +51,13 @@ def _printer_columns() -> list[JsonObject]:
         _column("Phase", ".status.phase", "What the run is doing."),
         _column("Progress", ".status.progress", "Tasks that succeeded, of all tasks."),
         _column("Duration", ".status.duration", "How long the run took."),
+        _column("Next Run", ".status.nextRunTimes[0]", "When the next run begins, by schedule."),
         _column("Age", ".metadata.creationTimestamp", "Time since creation.", type_="date"),
         _column("Run", ".status.run", "Which run this is.", type_="integer", wide=True),
         _column("Revision", ".status.revision", "What the run is pinned to.", wide=True),
         _column("Schedule", ".spec.schedule", "When it runs again.", wide=True),
+        _column("Last Run", ".status.lastRunTime", "Time since.", type_="date", wide=True),
+        _column("Last Success", ".status.lastSuccessTime", "Time since.", type_="date", wide=True),
         _column("Suspend", ".spec.suspend", "Whether it is held.", type_="boolean", wide=True),
         _column("Message", ".status.message", "What the run waits for, or why it failed."),
     ]

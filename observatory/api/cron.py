@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from croniter import CroniterError, croniter
 
@@ -19,15 +20,19 @@ NAMED = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@a
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
-_LONGEST_MONTH = dict.fromkeys(range(1, 13), 31) | {2: 29, 4: 30, 6: 30, 9: 30, 11: 30}
+_FEBRUARY = 2
+_LONGEST_MONTH = dict.fromkeys(range(1, 13), 31) | {_FEBRUARY: 29, 4: 30, 6: 30, 9: 30, 11: 30}
 _TIME_ZONE = re.compile(r"(CRON_)?TZ=", re.IGNORECASE)
 _SPACE = re.compile(r"[ \t\r\n]+")
 _RANGE = re.compile(r"(\*|\?|(?P<low>[a-z0-9]+)(-(?P<high>[a-z0-9]+))?)(/(?P<step>[0-9]+))?\Z")
 _HASHED = re.compile(r"h(\((?P<low>[0-9]+)-(?P<high>[0-9]+)\))?(/(?P<step>[0-9]+))?\Z")
 _NTH = re.compile(r"(?P<day>[a-z0-9]+)#(?P<nth>[0-9]+)\Z")
+_HASHED_DAYS = 28
+"""The last day of month that a bare `H` can be: every month has it."""
 _NUMBER_LENGTH = 4
 """Digits. A longer number is out of every range, whatever it is."""
 _LAST_WEEK = 5
+_SATURDAY = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,7 @@ class _Field:
     name: str
     low: int
     high: int
-    names: dict[str, int] = field(default_factory=dict)
+    names: dict[str, int] = field(default_factory=dict, hash=False)
 
 
 _FIELDS = (
@@ -46,6 +51,41 @@ _FIELDS = (
     _Field("day of week", 0, 7, {name: number for number, name in enumerate(_DAYS)}),
 )
 _DAY_OF_MONTH, _MONTH, _DAY_OF_WEEK = _FIELDS[2:]
+
+
+def without_hashes(schedule: str, seed: str) -> str:
+    """A valid schedule with a number in the place of each `H`: always the same for a seed.
+
+    The fields are hashed apart, so that a minute tells nothing about the hour. `H/15` is every 15,
+    from a hashed beginning; a bare `H` for the day of month is one that every month has.
+    """
+    if schedule in NAMED:
+        return schedule
+    texts = [text for text in _SPACE.split(schedule.lower()) if text]
+    return " ".join(
+        ",".join(_without_hash(kind, item, seed) for item in text.split(","))
+        for kind, text in zip(_FIELDS, texts, strict=True)
+    )
+
+
+def is_hashed(schedule: str) -> bool:
+    """Whether any of its numbers is hashed from a name."""
+    items = (item for text in _SPACE.split(schedule.lower()) for item in text.split(","))
+    return any(map(_HASHED.match, items))
+
+
+def _without_hash(kind: _Field, item: str, seed: str) -> str:
+    match = _HASHED.match(item)
+    if match is None:
+        return item
+    highest = {_DAY_OF_MONTH: _HASHED_DAYS, _DAY_OF_WEEK: _SATURDAY}.get(kind, kind.high)
+    low = int(match["low"]) if match["low"] else kind.low
+    high = int(match["high"]) if match["high"] else highest
+    width = high - low + 1
+    step = _bounded(match["step"]) if match["step"] else width
+    digest = sha256(f"{kind.name}/{seed}".encode()).digest()
+    first = low + int.from_bytes(digest[:8], "big") % min(step, width)
+    return f"{first}-{high}/{step}" if match["step"] else str(first)
 
 
 class _SyntaxError(ValueError):
@@ -64,7 +104,7 @@ def check_schedule(schedule: str, path: str) -> list[FieldError]:
 
 def _problem(schedule: str) -> str | None:
     if _TIME_ZONE.match(schedule.lstrip()):
-        return "cannot use TZ or CRON_TZ in schedule; leave it out, times are in UTC"
+        return "cannot use TZ or CRON_TZ in schedule; use the timeZone field instead"
     texts = [text for text in _SPACE.split(schedule.lower()) if text]
     if len(texts) != len(_FIELDS):
         return f"expected 5 fields, found {len(texts)}"
@@ -129,9 +169,12 @@ def _never_fires(texts: list[str]) -> str | None:
     A day of week makes it fire, because cron takes either day. No search is needed.
     """
     _, _, days, months, weekdays = texts
-    if weekdays not in ("*", "?") or "l" in days or "h" in months:
+    if weekdays not in ("*", "?") or "l" in days:
         return None
     earliest = min(_lowest(_DAY_OF_MONTH, item) for item in days.split(","))
+    if "h" in months:
+        short = "may never fire: H can be a month without such a day"
+        return short if earliest > _LONGEST_MONTH[_FEBRUARY] else None
     longest = max(_LONGEST_MONTH[month] for month in _months(months))
     return "never fires: no month of it has such a day" if earliest > longest else None
 
@@ -153,9 +196,8 @@ def _months(text: str) -> set[int]:
 
 
 def _refused_by_croniter(texts: list[str]) -> str | None:
-    hashed = any(item.startswith("h") for text in texts for item in text.split(","))
     try:
-        croniter.expand(" ".join(texts), hash_id=b"name" if hashed else None)
+        croniter.expand(without_hashes(" ".join(texts), ""))
     except (CroniterError, ValueError, KeyError, IndexError) as error:
         return f"not a cron schedule: {error}"
     return None

@@ -57,6 +57,8 @@ class RequestType(StrEnum):
     RETRY = "Retry"
     STOP = "Stop"
     TERMINATE = "Terminate"
+    RUN_NOW = "RunNow"
+    BACKFILL = "Backfill"
 
 
 @dataclass(frozen=True, slots=True)

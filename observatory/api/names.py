@@ -24,6 +24,10 @@ LABEL_OBSERVATORY = f"{GROUP}/observatory"
 LABEL_TASK = f"{GROUP}/task"
 LABEL_RUN = f"{GROUP}/run"
 LABEL_ATTEMPT = f"{GROUP}/attempt"
+LABEL_PARENT = f"{GROUP}/parent"
+"""On the Observatories that are runs of a scheduled one: its name."""
+LABEL_SCHEDULE = f"{GROUP}/schedule"
+LABEL_TRIGGER = f"{GROUP}/trigger"
 LABEL_REVISION = "controller-revision-hash"
 """On Pods: the hash at the end of their ControllerRevision's name; Kubernetes' own label for it."""
 
@@ -38,6 +42,21 @@ ANNOTATION_RETRY = f"{GROUP}/retry"
 ANNOTATION_RETRY_FROM = f"{GROUP}/retry-from"
 ANNOTATION_STOP = f"{GROUP}/stop"
 ANNOTATION_TERMINATE = f"{GROUP}/terminate"
+
+ANNOTATION_RUN_NOW = f"{GROUP}/run-now"
+ANNOTATION_BACKFILL = f"{GROUP}/backfill"
+ANNOTATION_BACKFILL_RANGE = f"{GROUP}/backfill-range"
+ANNOTATION_BACKFILL_CONCURRENCY = f"{GROUP}/backfill-max-concurrent"
+
+ANNOTATION_SCHEDULED_TIME = f"{GROUP}/scheduled-time"
+"""On a run of a scheduled Observatory: its fire time."""
+ANNOTATION_RUN_NUMBER = f"{GROUP}/run-number"
+ANNOTATION_ADMITTED = f"{GROUP}/admitted"
+"""On a run of a scheduled Observatory, once its parent's status has recorded it: that it may begin,
+or run again for a request to retry it. Without it, it begins nothing."""
+
+NONCE_LENGTH = 256
+"""Characters of a request that are compared and answered; no more than a reasonable nonce."""
 
 TASK_CONTAINER = "task"
 """The name of the container that runs the task."""
@@ -130,6 +149,24 @@ def pod_name(
     """
     suffix = f"-{attempt}-{short_hash(uid, str(run), revision, task, str(attempt))}"
     return _shortened(observatory, task, LABEL_LENGTH - len(suffix)) + suffix
+
+
+def admission(retry: str | None) -> str:
+    """What lets a run begin, or run again for that request to retry it."""
+    return "start" if retry is None else f"retry/{retry}"
+
+
+def run_name(  # noqa: PLR0917 -- what a run is
+    parent: str, uid: str, number: int, schedule: str, time: str, trigger: str
+) -> str:
+    """The name of the Observatory that is one run of a scheduled one; of no other run.
+
+    `time` is its fire time, an RFC 3339 timestamp in UTC; its digits down to the minute are in the
+    name, for people.
+    """
+    digits = "".join(filter(str.isdigit, time))[:12]
+    suffix = f"-{digits}-{short_hash(uid, str(number), schedule, time, trigger)}"
+    return parent[: LABEL_LENGTH - len(suffix)].rstrip("-.") + suffix
 
 
 def revision_name(observatory: str, content_hash: str) -> str:

@@ -43,8 +43,9 @@ class Permission:
 OPERATOR = (
     Permission(
         OBSERVATORIES,
-        ("delete", "get", "list", "patch", "watch"),
-        "reads what is to be run; patches its own finalizer; deletes what has a TTL, after it",
+        ("create", "delete", "get", "list", "patch", "watch"),
+        "reads what is to be run; creates the runs of schedules, deletes what is kept no longer, "
+        "patches its own finalizers and the annotations of runs",
     ),
     Permission(
         OBSERVATORIES,

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from observatory.api.openapi import array, boolean, count, mapping, string
 from observatory.api.retryschema import RETRY
+from observatory.api.scheduleschema import SCHEDULING
 from observatory.api.taskschema import MAX_TASKS, MOST_SECONDS, TASK
 
 MAX_FINALLY = 100
-MAX_SCHEDULE = 256
 
 SPEC = mapping(
     "What to run, and how. The tasks are what a run executes: a run that has begun keeps the tasks "
@@ -55,17 +55,10 @@ SPEC = mapping(
         "description": "How tasks are retried whose own `retry` doesn't say otherwise, field by "
         "field. Without it, only what the cluster interrupts is retried."
     },
-    schedule=string(
-        "When to run again and again: five cron fields (minute, hour, day of month, month, day of "
-        "week), such as `30 6 * * 1-5`, or one of `@hourly`, `@daily`, `@weekly`, `@monthly`, "
-        "`@yearly`. An Observatory with a schedule is a template: it runs no task itself. "
-        "Scheduling is not active in this version; the condition `Scheduled` says so.",
-        minLength=1,
-        maxLength=MAX_SCHEDULE,
-    ),
     suspend=boolean(
         "Whether to start no more tasks. Those that run go on to their end. When it is false "
-        "again, the run goes on where it stopped. Off unless given."
+        "again, the run goes on where it stopped. With a schedule: whether to begin no more runs; "
+        "those that are on go on. Off unless given."
     ),
     tasks=array(
         "The tasks of the workflow, and by their dependencies its graph. In any order; between "
@@ -80,6 +73,7 @@ SPEC = mapping(
         minimum=0,
         maximum=MOST_SECONDS,
     ),
+    **SCHEDULING,
     **{
         "finally": array(
             "Tasks that run when all of `tasks` have ended, whatever the outcome: also after a "

@@ -17,6 +17,7 @@ from observatory.api.conditions import Condition
 from observatory.api.ending import Answer, Ending
 from observatory.api.fielderrors import ErrorType
 from observatory.api.openapi import DNS_LABEL
+from observatory.api.runs import NO_RUNS, Runs
 from observatory.api.statusschema import STATUS
 from observatory.api.structural import check
 from observatory.api.taskstatus import FailureClass, TaskPhase, TaskStatus
@@ -145,6 +146,7 @@ class Status:
     requests: tuple[Answer, ...] = ()
     tasks: tuple[TaskStatus, ...] = ()
     conditions: tuple[Condition, ...] = ()
+    runs: Runs = NO_RUNS
 
     @property
     def active(self) -> bool:
@@ -183,6 +185,7 @@ class Status:
                 requests=tuple(map(Answer.from_wire, status.get("requests") or ())),
                 tasks=(*map(TaskStatus.from_wire, status.get("tasks") or ()), *final),
                 conditions=tuple(map(Condition.from_wire, status.get("conditions") or ())),
+                runs=Runs.from_wire(status),
             )
             value._check_types()
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -263,6 +266,7 @@ class Status:
             status["tasks"] = rows
         if rows := [task.to_wire() for task in self.tasks if task.final]:
             status["finally"] = rows
+        status |= self.runs.to_wire()
         status["conditions"] = [condition.to_wire() for condition in self.conditions]
         return status
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from observatory.api.ending import RequestType
 from observatory.api.openapi import (
     array,
     boolean,
@@ -13,6 +14,7 @@ from observatory.api.openapi import (
     string,
     time,
 )
+from observatory.api.runsschema import RUNS
 from observatory.api.specschema import MAX_FINALLY
 from observatory.api.taskschema import MAX_TASKS
 from observatory.api.taskstatus import FailureClass, TaskPhase
@@ -142,14 +144,14 @@ _ENDING = mapping(
 )
 
 _REQUEST = mapping(
-    "The answer to a request: an annotation `workflow.seventh-horizon.io/retry`, `…/stop` or "
-    "`…/terminate`.",
+    "The answer to a request: an annotation `workflow.seventh-horizon.io/retry`, `…/stop`, "
+    "`…/terminate`, `…/run-now` or `…/backfill`.",
     "type",
     message=string("What came of it, in words."),
     nonce=string("The value of the annotation that was answered."),
     outcome=string("Whether it is carried out.", enum=["Accepted", "Refused"]),
     time=time("When it was answered."),
-    type=string("What was asked for.", enum=["Retry", "Stop", "Terminate"]),
+    type=string("What was asked for.", enum=[each.value for each in RequestType]),
 )
 
 _CONDITION = mapping(
@@ -196,7 +198,7 @@ STATUS = mapping(
     phase=string(
         "`Pending`: no task has started (`message` says why). `Running`. `Succeeded`: no task "
         "failed. `Failed`: at least one did not, and nothing runs any more. A summary of "
-        "`tasks`.",
+        "`tasks`. With a schedule: `Running` while a run is on, else how the latest one ended.",
         enum=list(PHASES),
     ),
     progress=string(
@@ -218,7 +220,7 @@ STATUS = mapping(
     ),
     requests=map_by(
         "type",
-        "The answers to the latest requests to retry, stop or terminate, one of each type.",
+        "The answers to the latest requests, one of each type.",
         _REQUEST,
         maxItems=8,
     ),
@@ -233,6 +235,7 @@ STATUS = mapping(
         _WAITING,
         maxItems=64,
     ),
+    **RUNS,
     **{
         "finally": array(
             "The state of each task of `spec.finally`, in that order, once the run has begun.",

@@ -50,7 +50,7 @@ def _kept(
     program, start = desired.program, desired.retry_from
     if program is None:
         return f"the spec is invalid: {desired.errors[0]}", None
-    if not status.run or desired.schedule is not None:
+    if not status.run or desired.scheduled:
         return "no run has begun: there is nothing to retry", None
     if before is None:
         return f'ControllerRevision "{status.revision}" of run {status.run} is gone', None

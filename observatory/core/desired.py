@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
 import orjson
 
 from observatory.api.ending import RequestType
 from observatory.api.names import (
+    ANNOTATION_ADMITTED,
+    ANNOTATION_BACKFILL,
+    ANNOTATION_BACKFILL_CONCURRENCY,
+    ANNOTATION_BACKFILL_RANGE,
     ANNOTATION_RETRY,
     ANNOTATION_RETRY_FROM,
+    ANNOTATION_RUN_NOW,
+    ANNOTATION_SCHEDULED_TIME,
     ANNOTATION_STOP,
     ANNOTATION_TERMINATE,
+    LABEL_PARENT,
+    NONCE_LENGTH,
     Key,
 )
 from observatory.api.specschema import SPEC
 from observatory.api.structural import check
+from observatory.api.times import parse_time
 from observatory.api.types import JsonObject
 from observatory.core.model import Desired
+from observatory.core.owners import parent_of, texts
 from observatory.core.revision import program_of
+from observatory.core.schedule import is_scheduled, schedule_of
 from observatory.core.validation import validate
-
-NONCE_LENGTH = 256
-"""Characters of an annotation that are compared and answered; no more than a reasonable nonce."""
 
 _DRIVING = (
     "suspend",
@@ -37,6 +46,8 @@ _REQUESTS = {
     ANNOTATION_TERMINATE: RequestType.TERMINATE,
     ANNOTATION_STOP: RequestType.STOP,
     ANNOTATION_RETRY: RequestType.RETRY,
+    ANNOTATION_RUN_NOW: RequestType.RUN_NOW,
+    ANNOTATION_BACKFILL: RequestType.BACKFILL,
 }
 
 
@@ -56,7 +67,6 @@ def desire(observatory: JsonObject) -> Desired:
     readable = not errors or all(map(_readable, driving.items()))
     given: JsonObject = driving if readable else {}
     get = given.get
-    schedule = spec.get("schedule")
     desired = Desired(
         key=key,
         uid=metadata["uid"],
@@ -64,7 +74,10 @@ def desire(observatory: JsonObject) -> Desired:
         deleting=False,
         errors=errors,
         program=None if errors else program_of(key, metadata["uid"], spec),
-        schedule=schedule if isinstance(schedule, str) else None,
+        scheduled=is_scheduled(spec),
+        schedule=None if errors else schedule_of(key, spec),
+        template=None if errors else spec,
+        created=_time(metadata.get("creationTimestamp")),
         suspend=bool(get("suspend")) or not readable,
         max_concurrent=get("maxConcurrent"),
         deadline=get("activeDeadlineSeconds"),
@@ -79,26 +92,36 @@ def desire(observatory: JsonObject) -> Desired:
 
 def attended(desired: Desired, metadata: JsonObject) -> Desired:
     """The same with what its metadata says now: whether it is deleted, and what is asked for."""
-    annotations = metadata.get("annotations")
-    annotations = annotations if isinstance(annotations, dict) else {}
+    annotations = texts(metadata.get("annotations"))
+    get = annotations.get
     requests = (
-        (type_, annotations[name][:NONCE_LENGTH])
-        for name, type_ in _REQUESTS.items()
-        if isinstance(annotations.get(name), str) and annotations[name]
+        (type_, annotations[name][:NONCE_LENGTH]) for name, type_ in _REQUESTS.items() if get(name)
     )
-    retry_from = annotations.get(ANNOTATION_RETRY_FROM)
+    parent = parent_of({"metadata": metadata})
+    is_run = parent is not None or LABEL_PARENT in texts(metadata.get("labels"))
     return replace(
         desired,
         deleting="deletionTimestamp" in metadata,
         finalizers=tuple(metadata.get("finalizers") or ()),
         requests=tuple(requests),
-        retry_from=retry_from if isinstance(retry_from, str) and retry_from else None,
+        retry_from=get(ANNOTATION_RETRY_FROM) or None,
+        run_of=(parent[1] if parent else "") if is_run else None,
+        admitted=get(ANNOTATION_ADMITTED),
+        scheduled_time=get(ANNOTATION_SCHEDULED_TIME) if is_run else None,
+        backfill=(get(ANNOTATION_BACKFILL_RANGE, ""), get(ANNOTATION_BACKFILL_CONCURRENCY, "")),
     )
 
 
 def _readable(item: tuple[str, object]) -> bool:
     field, value = item
     return value is None or not check(value, SPEC["properties"][field], field)
+
+
+def _time(text: object) -> datetime | None:
+    try:
+        return parse_time(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
 
 
 def _size(spec: JsonObject) -> int:

@@ -64,11 +64,15 @@ def refuse(desired: Desired, status: Status, why: dict[RequestType, str], now: d
     )
 
 
+NO_SCHEDULE = "it has no schedule: set spec.schedule, or use retry"
+
+
 def without_run(desired: Desired, status: Status, now: datetime) -> Status:
     """The status that refuses to stop what doesn't run."""
     what = f"run {status.run} has ended" if status.run else "no run has begun"
     why = {RequestType.STOP: f"{what}: there is nothing to stop"}
     why[RequestType.TERMINATE] = f"{what}: there is nothing to terminate"
+    why |= {RequestType.RUN_NOW: NO_SCHEDULE, RequestType.BACKFILL: NO_SCHEDULE}
     return refuse(desired, status, why, now)
 
 
@@ -89,8 +93,9 @@ def within_run(desired: Desired, status: Status, now: datetime) -> Status:
                 message = f"{run} {how}"
                 status = decide(status, mode, reason, f"asked for by request {nonce}", now)
             status = answered(status, [Answer(type_, nonce, not over, message, time)])
-    busy = f"{run} is in progress: retry when it has ended, or stop it first"
-    return refuse(desired, status, {RequestType.RETRY: busy}, now)
+    busy = f"{run} is in progress: ask again when it has ended, or stop it first"
+    why = {RequestType.RETRY: busy, RequestType.RUN_NOW: busy, RequestType.BACKFILL: busy}
+    return refuse(desired, status, why, now)
 
 
 def out_of_time(desired: Desired, status: Status, alarm: Alarm) -> Status:

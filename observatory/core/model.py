@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from observatory.api.ending import RequestType
-from observatory.api.names import FINALLY, Key
+from observatory.api.names import FINALIZER, FINALLY, Key, admission
 from observatory.api.status import Status
 from observatory.api.taskstatus import FailureClass
 from observatory.api.types import DEFAULT_RULE, JsonObject, Task
 from observatory.core.retry import RetryPolicy
+from observatory.core.schedule import Schedule
 
 # --- what is wanted ---------------------------------------------------------------------------
 
@@ -68,6 +69,15 @@ class Desired:
         deleting: The object has a deletion timestamp.
         finalizers: Those of the object.
         size: Bytes of the spec: status and spec share one object.
+        scheduled: It is to run by a schedule, whether that can be read or not.
+        schedule: That schedule; None where `errors` has text.
+        template: The valid spec, for its runs.
+        created: When the object was created.
+        run_of: The UID of the scheduled Observatory that this is a run of; empty where that is
+            gone, None where it is not a run of any.
+        admitted: What that has let it do: begin, or the request to retry that it may obey.
+        scheduled_time: The fire time of this run.
+        backfill: The range of past fire times and the concurrency that a request asks for.
     """
 
     key: Key
@@ -76,7 +86,9 @@ class Desired:
     deleting: bool
     errors: tuple[str, ...] = ()
     program: Program | None = None
-    schedule: str | None = None
+    scheduled: bool = False
+    schedule: Schedule | None = None
+    template: JsonObject | None = None
     suspend: bool = False
     max_concurrent: int | None = None
     deadline: int | None = None
@@ -88,6 +100,11 @@ class Desired:
     retry_from: str | None = None
     finalizers: tuple[str, ...] = ()
     size: int = 0
+    created: datetime | None = None
+    run_of: str | None = None
+    admitted: str | None = None
+    scheduled_time: str | None = None
+    backfill: tuple[str, str] = ("", "")
 
     @property
     def orphaning(self) -> bool:
@@ -98,6 +115,20 @@ class Desired:
     def held(self) -> bool:
         """It can't vanish before its `finally` has run."""
         return FINALLY in self.finalizers
+
+    @property
+    def tracked(self) -> bool:
+        """It can't vanish before its parent has recorded how it ended."""
+        return FINALIZER in self.finalizers
+
+    def may_begin(self, retry: str | None = None) -> bool:
+        """Whether it may begin its first run, or one more for this request to retry.
+
+        Runs of a scheduled Observatory have to be let by it; one that it left behind may retry.
+        """
+        if self.run_of is None or (not self.run_of and retry is not None):
+            return True
+        return self.admitted == admission(retry)
 
 
 # --- what is seen -----------------------------------------------------------------------------

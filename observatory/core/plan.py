@@ -46,8 +46,9 @@ def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
     observed = replace(observed, status=ending.without_run(desired, status, now))
     if nonce := ending.asked(desired, status, RequestType.RETRY):
         answer = again.retry(desired, status, observed.pinned, nonce, now)
-        observed = replace(observed, status=ending.answered(observed.status, [answer.answer]))
-        if answer.rows is not None:
+        if answer.rows is None or desired.may_begin(nonce):
+            observed = replace(observed, status=ending.answered(observed.status, [answer.answer]))
+        if answer.rows is not None and desired.may_begin(nonce):
             return _begin(desired, observed, now, answer.rows)
     if begins(desired, status):
         return _begin(desired, observed, now, None)
@@ -56,8 +57,10 @@ def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
 
 def begins(desired: Desired, status: Status) -> bool:
     """Whether a run is to begin: the first one, or one more because the tasks were edited."""
-    if desired.program is None or desired.schedule is not None or desired.suspend:
+    if desired.program is None or desired.scheduled or desired.suspend:
         return False
+    if desired.run_of is not None and (status.run or not desired.may_begin()):
+        return False  # a run of a schedule is one run; edited tasks run when it is retried
     return not status.active and status.revision != desired.program.revision
 
 

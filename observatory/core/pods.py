@@ -23,6 +23,7 @@ from observatory.api.times import parse_time
 from observatory.api.types import JsonObject, Task
 from observatory.core.causes import POD_DELETED, outcome_of, wait_of
 from observatory.core.model import Desired, Identity, Outcome, Pod, PodRef
+from observatory.core.owners import owner_reference
 
 _NUMBERS = frozenset({int, type(None)})
 UNREADABLE = (KeyError, TypeError, ValueError, AttributeError)
@@ -109,18 +110,6 @@ def name_of(identity: Identity, owner: str, owner_uid: str) -> str:
     run, attempt = identity.run, identity.attempt
     revision, task = identity.revision, identity.task
     return pod_name(owner, uid=owner_uid, run=run, revision=revision, task=task, attempt=attempt)
-
-
-def owner_reference(name: str, uid: str) -> JsonObject:
-    """The controller reference to an Observatory."""
-    return {
-        "apiVersion": API_VERSION,
-        "kind": KIND,
-        "name": name,
-        "uid": uid,
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
 
 
 def observe(pod: JsonObject) -> Pod:

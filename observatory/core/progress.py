@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from observatory.api.ending import EndingMode
 from observatory.api.names import revision_hash
 from observatory.api.status import Status
 from observatory.api.taskstatus import TaskPhase, TaskStatus
-from observatory.api.types import Task
+from observatory.api.types import JsonObject, Task
 from observatory.core import attempts, deadlines
 from observatory.core import rows as row
 from observatory.core.attempts import BACKOFF, Closing
@@ -201,15 +201,23 @@ def _start(
     name = name_of(attempt, run.desired.key.name, run.desired.uid)
     existing = by_name.get(name)
     if existing is None:
-        outcome = environment(run.desired.key.name, run.status, rows) if task.final else ()
         wanted = run.program.tasks[index]
-        body = pod_manifest(run.desired, wanted, attempt, memory=task.memory, more_env=outcome)
+        more = _environment(run, task, rows)
+        body = pod_manifest(run.desired, wanted, attempt, memory=task.memory, more_env=more)
         return task, Start(attempt, name, body=body)
     if existing.deleting and existing.gated:
         return task, None  # deleted before it was recorded: once it is gone, there is a new one
     if not adoptable(existing, run.desired, attempt):
         return row.waiting(task, NAME_CONFLICT, name_conflict(name), now), None
     return task, Start(attempt, name, adopt=ref(existing))
+
+
+def _environment(run: Run, task: TaskStatus, rows: Sequence[TaskStatus]) -> Iterator[JsonObject]:
+    """The variables that every container gets, and those of `finally`."""
+    if run.desired.scheduled_time:
+        yield {"name": "OBSERVATORY_SCHEDULED_TIME", "value": run.desired.scheduled_time}
+    if task.final:
+        yield from environment(run.desired.key.name, run.status, rows)
 
 
 def adoptable(pod: Pod, desired: Desired, attempt: Identity) -> bool:

@@ -21,7 +21,7 @@ from observatory.api.structural import check
 from observatory.api.types import JsonObject, Task
 from observatory.core.graph import Graph
 from observatory.core.model import Desired, Program
-from observatory.core.pods import owner_reference
+from observatory.core.owners import owner_reference
 from observatory.core.retry import RetryPolicy
 
 LABEL_HASH = "controller.kubernetes.io/hash"

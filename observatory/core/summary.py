@@ -171,8 +171,8 @@ def _message(status: Status, desired: Desired) -> str | None:
         more = f" (and {len(desired.errors) - 1} more)" if len(desired.errors) > 1 else ""
         edited = "Edited spec is invalid: " if status.run else ""
         parts.append(f"{edited}{desired.errors[0]}{more}")
-    elif desired.schedule is not None and not status.run:
-        parts.append("Schedules are not active yet: no run will be started")
+    elif desired.run_of is not None and not status.run and not desired.may_begin():
+        parts.append("Waits for the Observatory that it is a run of to let it begin")
     elif desired.suspend and not status.run:
         parts.append("Suspended: set spec.suspend to false to start")
     elif desired.suspend and _edited(status, desired):
@@ -221,9 +221,7 @@ def _conditions(status: Status, desired: Desired, now: datetime) -> tuple[Condit
     conditions = status.conditions
     for condition in _wanted(status, desired):
         conditions = set_condition(conditions, condition, now)
-    if desired.schedule is None:
-        conditions = tuple(item for item in conditions if item.type != SCHEDULED)
-    return conditions
+    return tuple(item for item in conditions if item.type != SCHEDULED)
 
 
 def _wanted(status: Status, desired: Desired) -> Iterator[Condition]:
@@ -233,9 +231,6 @@ def _wanted(status: Status, desired: Desired) -> Iterator[Condition]:
         yield Condition(VALID, FALSE, Reason.INVALID, text, now)
     else:
         yield Condition(VALID, TRUE, Reason.VALID, "", now)
-    if desired.schedule is not None:
-        reason = Reason.NOT_ACTIVE
-        yield Condition(SCHEDULED, FALSE, reason, reason.explanation, now)
     reason, message = _reason(status)
     generation = _run_generation(status, desired)
     for type_, state in zip((SUCCEEDED, FAILED, COMPLETE), _OUTCOMES[status.phase], strict=True):

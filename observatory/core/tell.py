@@ -14,17 +14,10 @@ from observatory.core.summary import TOO_LARGE, describe_failure
 
 def tell(before: Status, after: Status, desired: Desired) -> tuple[Event, ...]:
     """The Events about what changed from one stored status to the next."""
-    events = []
+    events = [*tell_requests(before, after, desired)]
     old = {task.name: task for task in before.tasks} if before.run == after.run else {}
-    if desired.errors and _valid(before) != _valid(after):
-        note = f"Nothing will be started until it is mended: {list_errors(desired.errors)}"
-        events.append(Event("Invalid", note, action="Validate", warning=True))
     if _is_too_large(after) and not _is_too_large(before):
         events.append(Event("StatusTooLarge", TOO_LARGE, action="Store", warning=True))
-    for answer in after.requests:
-        if not answer.accepted and answer not in before.requests:
-            note = f"{answer.type}: {answer.message}"
-            events.append(Event("RequestRefused", note, action=answer.type.value, warning=True))
     if after.ending and after.ending != (before.ending if before.run == after.run else None):
         note = f"Run {after.run} is ending: {after.ending.message or after.ending.reason}"
         events.append(Event("RunEnding", note, action="End", warning=True))
@@ -38,6 +31,19 @@ def tell(before: Status, after: Status, desired: Desired) -> tuple[Event, ...]:
             cause = describe_failure(after.failure) if after.failure else after.message
             note = f"{run} failed after {after.duration}: {cause}"
             events.append(Event("RunFailed", note, action="Finish", warning=True))
+    return tuple(events)
+
+
+def tell_requests(before: Status, after: Status, desired: Desired) -> tuple[Event, ...]:
+    """The Events about what is wrong with the spec, and about requests that are refused."""
+    events = []
+    if desired.errors and _valid(before) != _valid(after):
+        note = f"Nothing will be started until it is mended: {list_errors(desired.errors)}"
+        events.append(Event("Invalid", note, action="Validate", warning=True))
+    for answer in after.requests:
+        if not answer.accepted and answer not in before.requests:
+            note = f"{answer.type}: {answer.message}"
+            events.append(Event("RequestRefused", note, action=answer.type.value, warning=True))
     return tuple(events)
 
 

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
-from observatory.api.cron import check_schedule
 from observatory.api.environment import check_variable
 from observatory.api.fielderrors import (
     ErrorType,
@@ -30,13 +29,14 @@ from observatory.api.image import image_problem
 from observatory.api.names import API_VERSION, KIND
 from observatory.api.openapi import DNS_LABEL, PATTERN_HELP
 from observatory.api.schema import NAME, OBSERVATORY
-from observatory.api.specschema import MAX_SCHEDULE, SPEC
+from observatory.api.specschema import SPEC
 from observatory.api.structural import check
 from observatory.api.taskschema import MAX_ENV, MAX_IMAGE, MAX_TASKS
 from observatory.api.types import JsonObject
 from observatory.core.failurechecks import check_spec, check_task
 from observatory.core.fit import room_for_pods
 from observatory.core.graph import Graph
+from observatory.core.schedulechecks import check_scheduling
 
 SUGGESTIONS = 10
 """Unknown dependencies that get a "did you mean": it sorts the names of all tasks."""
@@ -126,9 +126,7 @@ def _check_size(spec: JsonObject) -> Iterator[FieldError]:
 
 def _check_meaning(spec: JsonObject) -> Iterator[FieldError]:
     """What a schema cannot say, of whatever has the right type."""
-    schedule = spec.get("schedule")
-    if isinstance(schedule, str) and 0 < len(schedule) <= MAX_SCHEDULE:
-        yield from check_schedule(schedule, "spec.schedule")
+    yield from check_scheduling(spec)
     yield from check_spec(spec)
     main, final = _tasks(spec.get("tasks"), "tasks"), _tasks(spec.get("finally"), "finally")
     for path, task in (main | final).items():

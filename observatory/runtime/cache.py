@@ -7,11 +7,15 @@ from dataclasses import dataclass, field
 
 from observatory.api.names import OBSERVATORIES, PODS, Key, Resource
 from observatory.api.types import JsonObject
+from observatory.core.children import Child, child_of
 from observatory.core.model import Pod
+from observatory.core.owners import parent_of
 from observatory.machinery.store import Identity, Store
 
 BY_OBSERVATORY = "observatory"
 """The index of Pods by the Observatory that they name as their owner, as `namespace/name`."""
+BY_PARENT = "parent"
+"""The index of Observatories by the one that owns them, as `namespace/name`."""
 
 _METADATA: tuple[tuple[str, object, type], ...] = (
     ("namespace", "", str),
@@ -57,12 +61,25 @@ def owner_key(pod: Pod) -> Key:
     return Key(pod.key.namespace, pod.owner)
 
 
+def parent_key(observatory: JsonObject) -> Key | None:
+    """The key of the Observatory that owns this one."""
+    parent = parent_of(observatory)
+    return Key(observatory["metadata"]["namespace"], parent[0]) if parent else None
+
+
+def _parents(observatory: JsonObject) -> tuple[str, ...]:
+    key = parent_key(observatory)
+    return (str(key),) if key else ()
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """What one pair of watches sees: one namespace, or with None all of them."""
 
     namespace: str | None
-    observatories: Store[JsonObject] = field(default_factory=lambda: Store(_identify_observatory))
+    observatories: Store[JsonObject] = field(
+        default_factory=lambda: Store(_identify_observatory, {BY_PARENT: _parents})
+    )
     pods: Store[Pod] = field(
         default_factory=lambda: Store(
             _identify_pod, {BY_OBSERVATORY: lambda pod: (str(owner_key(pod)),)}
@@ -86,6 +103,11 @@ class Scope:
     def pods_of(self, key: Key) -> tuple[Pod, ...]:
         """The Pods that name this Observatory, or a namesake of it, as their owner."""
         return self.pods.by_index(BY_OBSERVATORY, str(key))
+
+    def children_of(self, key: Key) -> tuple[Child, ...]:
+        """The Observatories that this one, or a namesake of it, owns: runs of a schedule."""
+        found = self.observatories.by_index(BY_PARENT, str(key))
+        return tuple(child for each in found if (child := child_of(each)))
 
 
 class Cache:

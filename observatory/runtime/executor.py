@@ -19,18 +19,18 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from observatory.api.names import API_VERSION, FINALLY, KIND, OBSERVATORIES
+from observatory.api.names import FINALLY, OBSERVATORIES
 from observatory.api.status import Status
 from observatory.api.types import JsonObject
-from observatory.core.fit import fitted
 from observatory.core.model import Answers, Desired, Plan, PodRef, Program, Refused, Start
 from observatory.core.progress import KILL_GRACE
 from observatory.core.settle import retry_at, settle
 from observatory.core.summary import too_large
 from observatory.kube.api import Api, PatchKind
 from observatory.kube.errors import ApiError, Conflict, KubeError, NotFound, TooLarge
-from observatory.runtime.podwriter import PodWriter, Wrote, refusal, refuses
+from observatory.runtime.podwriter import PodWriter, refusal, refuses
 from observatory.runtime.revisions import Revisions
+from observatory.runtime.statuswriter import StatusWriter, Wrote
 
 ENOUGH_REFUSED = 8
 """A batch of so many, all refused for whatever reason, ends the starts of a plan."""
@@ -65,6 +65,7 @@ class Executor:
         self._wrote = wrote
         self._pods = PodWriter(api, wrote)
         self._revisions = Revisions(api)
+        self._statuses = StatusWriter(api, wrote)
 
     async def execute(
         self, plan: Plan, desired: Desired, before: Status, version: str, now: datetime
@@ -86,7 +87,7 @@ class Executor:
         execution.requeue_at = min(filter(None, (plan.requeue_at, again)), default=None)
         if status != before:
             try:
-                version = await self._store(status, desired, version)
+                version = await self._statuses.store(status, desired, version)
             except (Conflict, NotFound):
                 execution.conflict = True
                 return execution
@@ -177,7 +178,7 @@ class Executor:
             reason = "InvalidRevision" if refused.permanent else refused.reason
             status = replace(before, message=f"{reason}: {refused.message}")
             if status != before:
-                await self._store(status, desired, version)
+                await self._statuses.store(status, desired, version)
             raise
 
     async def _tell_too_large(
@@ -187,7 +188,7 @@ class Executor:
         status = too_large(before, desired, now)
         if status != before:
             with suppress(TooLarge):  # not even that fits: the log says it
-                version = await self._store(status, desired, version)
+                version = await self._statuses.store(status, desired, version)
         return Execution(status=status, version=version, too_large=True)
 
     async def _prepare(self, plan: Plan, desired: Desired, execution: Execution) -> Answers:
@@ -219,27 +220,6 @@ class Executor:
                 held_by = next(iter(answers), None) if alike else None
                 return Answers(started, refused, frozenset(lost), held_by)
         return Answers(started, refused, frozenset(lost))
-
-    async def _store(self, status: Status, desired: Desired, version: str) -> str:
-        """PUT the status under `version`; the version that it is stored as."""
-        try:
-            stored = await self._put(desired, version, fitted(status, desired))
-        except TooLarge:
-            # Metadata, or other writers, left less room than planned for: the shortest form then.
-            stored = await self._put(desired, version, fitted(status, desired, budget=0))
-        new: str = stored["metadata"]["resourceVersion"]
-        self._wrote(desired.uid, OBSERVATORIES, int(new))
-        return new
-
-    async def _put(self, desired: Desired, version: str, status: JsonObject) -> JsonObject:
-        metadata = {
-            "namespace": desired.key.namespace,
-            "name": desired.key.name,
-            "uid": desired.uid,
-            "resourceVersion": version,
-        }
-        body = {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "status": status}
-        return await self._api.replace(OBSERVATORIES, desired.key, body, subresource="status")
 
 
 def slow_start(starts: Sequence[Start]) -> Iterator[Sequence[Start]]:

@@ -6,9 +6,7 @@ changes nothing: an answer that was lost needs no memory, only another look.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from observatory.api.names import FINALIZER, GATE, LABEL_OBSERVATORY, PODS, Key, Resource
+from observatory.api.names import FINALIZER, GATE, LABEL_OBSERVATORY, PODS, Key
 from observatory.api.types import JsonObject
 from observatory.core.model import Desired, Pod, PodRef, Refused, Start
 from observatory.core.pods import UNREADABLE, observe
@@ -25,9 +23,7 @@ from observatory.kube.errors import (
     ServerError,
     TooLarge,
 )
-
-Wrote = Callable[[str, Resource, int], None]
-"""Told of each write: the Observatory's UID, the resource, and the version that the write made."""
+from observatory.runtime.statuswriter import Wrote
 
 
 class PodWriter:

@@ -14,21 +14,25 @@ from observatory.api.ending import RequestType
 from observatory.api.names import OBSERVATORIES, Key
 from observatory.api.status import Status, StatusError
 from observatory.api.types import JsonObject
+from observatory.core.children import Child
 from observatory.core.desired import attended, desire
 from observatory.core.ending import asked
 from observatory.core.fit import restored
 from observatory.core.model import Desired, Event, Observed, Pod, Program
+from observatory.core.parent import concerns, plan_runs, tell_runs
 from observatory.core.plan import plan
 from observatory.core.pods import ref
 from observatory.core.summary import TOO_LARGE
-from observatory.core.tell import tell
+from observatory.core.tell import tell, tell_requests
 from observatory.kube.api import Api
 from observatory.kube.errors import KubeError, NotFound
 from observatory.machinery.consistency import ConsistencyStore
 from observatory.runtime.cache import Cache, Scope
-from observatory.runtime.executor import Executor, together
+from observatory.runtime.executor import Execution, Executor, together
+from observatory.runtime.families import Families
 from observatory.runtime.podwriter import PodWriter
 from observatory.runtime.revisions import Revisions
+from observatory.runtime.runsexecutor import RunsExecutor
 
 LAG_PATIENCE = timedelta(seconds=10)
 """Time after which a key is worked on although the cache still lags. It costs writes that are
@@ -84,6 +88,8 @@ class Reconciler:
         self._record = record
         self._consistency = ConsistencyStore()
         self._executor = Executor(api, self._consistency.wrote)
+        self._runs = RunsExecutor(api, self._consistency.wrote)
+        self._families = Families(api)
         # No cache has to catch up with writes about Pods whose owner is gone.
         self._strays = PodWriter(api, lambda *_: None)
         self._revisions = Revisions(api)
@@ -112,6 +118,7 @@ class Reconciler:
         if self._rests(observatory, key, pods):
             return Result()
         known = self._derive(observatory, key)
+        children = scope.children_of(key)
         errors: list[KubeError] = []
         if strays := [pod for pod in pods if pod.owner_uid != uid]:
             # What is recorded stays ours, whatever has become of its owner reference.
@@ -120,9 +127,14 @@ class Reconciler:
             pods = tuple(pod for pod in pods if pod.owner_uid == uid or pod.uid in recorded)
             errors = await self._sweep(key, strays)
         version = known.version
-        result = await self._step(observatory, known, pods)
+        if concerns(known.desired, known.status, children):
+            result = await self._step_runs(observatory, known, children)
+        else:
+            result = await self._step(observatory, known, pods)
         _raise_first(errors)  # only now: what a namesake left behind keeps no run back
-        if result == Result() and known.version == version and not known.status.active:
+        await self._families.leave(observatory, scope)
+        still = known.version == version and not known.status.active
+        if result == Result() and still and not children and not known.desired.scheduled:
             self._known[key] = _AtRest(known.uid, known.version)
         return result
 
@@ -147,15 +159,35 @@ class Reconciler:
         known.pinned = await self._pinned(known)
         made = plan(desired, Observed(before, pods, known.pinned), now)
         execution = await self._executor.execute(made, desired, before, known.version, now)
-        if execution.conflict:
-            # The stored version is newer than the one planned from: the watch will bring it.
-            self._consistency.wrote(desired.uid, OBSERVATORIES, int(known.version or 0) + 1)
-            return Result(LAG_PATIENCE.total_seconds())
-        if execution.status is not None and execution.version is not None:
-            known.status, known.version = execution.status, execution.version
+        if not execution.conflict and execution.status is not None:
             events = () if execution.too_large else made.events
             for event in (*events, *tell(before, execution.status, desired)):
                 self._record(observatory, event)
+        return self._taken(known, execution)
+
+    async def _step_runs(
+        self, observatory: JsonObject, known: _Known, children: tuple[Child, ...]
+    ) -> Result:
+        """One step for the runs of an Observatory that has a schedule, or had one."""
+        now = self._now()
+        desired, before, version = known.desired, known.status, known.version
+        made = plan_runs(desired, before, children, now)
+        execution = await self._runs.execute(made, desired, before, version, children, now)
+        if not execution.conflict and execution.status is not None:
+            told = tell_requests(before, execution.status, desired)
+            for event in (*told, *tell_runs(before.runs, execution.status.runs)):
+                self._record(observatory, event)
+        return self._taken(known, execution)
+
+    def _taken(self, known: _Known, execution: Execution) -> Result:
+        """What is known after a plan, and when to plan again."""
+        if execution.conflict:
+            # The stored version is newer than the one planned from: the watch will bring it.
+            uid, version = known.uid, int(known.version or 0) + 1
+            self._consistency.wrote(uid, OBSERVATORIES, version)
+            return Result(LAG_PATIENCE.total_seconds())
+        if execution.status is not None and execution.version is not None:
+            known.status, known.version = execution.status, execution.version
         if execution.too_large:
             raise TerminalError(TOO_LARGE)
         _raise_first(execution.errors)

@@ -9,12 +9,14 @@ from typing import Any, Protocol, TypeVar
 
 from observatory.api.names import LABEL_OBSERVATORY, OBSERVATORIES, PODS, Key, Resource
 from observatory.api.types import JsonObject
+from observatory.core.children import child_of
+from observatory.core.model import Pod
 from observatory.core.pods import observe
 from observatory.kube.api import Api
 from observatory.machinery.listwatch import ListWatch
 from observatory.machinery.messages import Failed
 from observatory.machinery.store import Change, Store
-from observatory.runtime.cache import Cache, Scope, owner_key, trim
+from observatory.runtime.cache import Cache, Scope, owner_key, parent_key, trim
 from observatory.runtime.clock import Clock
 from observatory.runtime.reflector import Handlers, Reflector
 from observatory.telemetry.log import logger
@@ -58,15 +60,13 @@ def watches(
         scope: Scope,
         store: Store[T],
         transform: Callable[[JsonObject], T],
-        key_of: Callable[[T], Key],
+        keys_of: Callable[[Change[T]], Iterable[Key]],
         selectors: Mapping[str, str],
     ) -> Reflector[T]:
         def on_change(changes: Sequence[Change[T]], initial: bool) -> None:  # noqa: FBT001
             if not scope.synced:
                 return
-            # Both sides: a Pod whose owner changed is news to the old one and to the new.
-            sides = (side for change in changes for side in (change.old, change.new))
-            enqueue({key_of(side) for side in sides if side is not None}, initial=initial)
+            enqueue({key for change in changes for key in keys_of(change)}, initial=initial)
 
         seed = f"{identity}/{resource.plural}/{scope.namespace or ''}"
         return Reflector(
@@ -84,19 +84,39 @@ def watches(
             clock=clock,
         )
 
-    return [
-        Watched(
+    def watched(scope: Scope) -> Watched:
+        def of_observatory(change: Change[JsonObject]) -> Iterable[Key]:
+            return _of_observatory(change, scope)
+
+        return Watched(
             scope,
             (
-                reflector(OBSERVATORIES, scope, scope.observatories, trim, _key_of, {}),
-                reflector(PODS, scope, scope.pods, observe, owner_key, _OURS),
+                reflector(OBSERVATORIES, scope, scope.observatories, trim, of_observatory, {}),
+                reflector(PODS, scope, scope.pods, observe, _of_pod, _OURS),
             ),
         )
-        for scope in cache.scopes.values()
-    ]
+
+    return [watched(scope) for scope in cache.scopes.values()]
 
 
 _OURS = {"labelSelector": LABEL_OBSERVATORY}
+
+
+def _of_pod(change: Change[Pod]) -> Iterable[Key]:
+    # Both sides: a Pod whose owner changed is news to the old one and to the new.
+    return (owner_key(side) for side in (change.old, change.new) if side is not None)
+
+
+def _of_observatory(change: Change[JsonObject], scope: Scope) -> Iterable[Key]:
+    """Its own key; that of its parent, to which it may be news; those of what it leaves behind."""
+    sides = [side for side in (change.old, change.new) if side is not None]
+    key = _key_of(sides[0])
+    yield key
+    before, after = (side and child_of(side) for side in (change.old, change.new))
+    if before != after:
+        yield from (parent for side in sides if (parent := parent_key(side)))
+    if change.new is None:
+        yield from (child.key for child in scope.children_of(key))
 
 
 def _key_of(observatory: JsonObject) -> Key:

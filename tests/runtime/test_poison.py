@@ -25,7 +25,7 @@ from observatory.api.names import (
     Resource,
 )
 from observatory.api.types import JsonObject
-from observatory.core.pods import owner_reference
+from observatory.core.owners import owner_reference
 from observatory.kube.errors import Invalid
 from observatory.runtime.operator import Operator
 from observatory.simulation.apiserver import ApiServer

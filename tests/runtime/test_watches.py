@@ -11,7 +11,7 @@ import structlog
 
 from observatory.api.names import LABEL_OBSERVATORY, OBSERVATORIES, PODS, Key
 from observatory.api.types import JsonObject
-from observatory.core.pods import owner_reference
+from observatory.core.owners import owner_reference
 from observatory.kube.errors import Forbidden
 from observatory.runtime.cache import Cache
 from observatory.runtime.clock import SystemClock

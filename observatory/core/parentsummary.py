@@ -1,0 +1,108 @@
+"""What the status of a scheduled Observatory says as a whole: when next, and how was the last."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from observatory.api.conditions import (
+    COMPLETE,
+    FAILED,
+    FALSE,
+    SCHEDULED,
+    SUCCEEDED,
+    TRUE,
+    VALID,
+    Condition,
+    Reason,
+    set_condition,
+)
+from observatory.api.fielderrors import list_errors
+from observatory.api.runs import Runs
+from observatory.api.runsschema import NEXT_SHOWN
+from observatory.api.status import Phase, Status
+from observatory.core import admit
+from observatory.core.due import next_starts
+from observatory.core.model import Desired
+
+SKEW = timedelta(minutes=1)
+"""How far ahead of the clock a fire time may have been handled, without anybody wondering."""
+_MESSAGE_LENGTH = 1024
+
+
+def summarize_runs(status: Status, desired: Desired, now: datetime) -> Status:
+    """The status with everything derived anew. The same runs and spec give the same status."""
+    runs = status.runs
+    reason, message = _scheduled(desired, runs, now)
+    times: tuple[datetime, ...] = ()
+    if reason is Reason.SCHEDULED and desired.schedule is not None:
+        handled = {each.name: each.time for each in runs.handled}
+        times = next_starts(desired.schedule, handled, now, NEXT_SHOWN)
+        if not times:
+            reason, message = Reason.NEVER_FIRES, "No fire time is left that isn't blacked out"
+    conditions = tuple(
+        each for each in status.conditions if each.type not in (SUCCEEDED, FAILED, COMPLETE)
+    )
+    errors, generation = desired.errors, desired.generation
+    valid = (FALSE, Reason.INVALID, list_errors(errors)) if errors else (TRUE, Reason.VALID, "")
+    active = TRUE if reason is Reason.SCHEDULED else FALSE
+    for condition in (
+        Condition(VALID, *valid, generation),
+        Condition(SCHEDULED, active, reason, message, generation),
+    ):
+        conditions = set_condition(conditions, condition, now)
+    if not desired.scheduled:
+        conditions = tuple(each for each in conditions if each.type != SCHEDULED)
+    return replace(
+        status,
+        observed_generation=generation,
+        runs=replace(runs, next_times=times),
+        phase=_phase(runs),
+        message=_message(desired, runs, message),
+        conditions=conditions,
+    )
+
+
+def _scheduled(desired: Desired, runs: Runs, now: datetime) -> tuple[Reason, str]:
+    if desired.errors:
+        return Reason.INVALID, "Nothing is started until the spec is mended"
+    if desired.suspend:
+        return Reason.SUSPENDED, "Suspended: set spec.suspend to false to go on"
+    if admit.paused(desired, runs):
+        text = f"Paused after {runs.failures} failed runs in a row: mend the spec, run it now with "
+        return Reason.TOO_MANY_FAILURES, text + "success, or suspend and resume it"
+    ahead = max((each.time for each in runs.handled), default=now)
+    if ahead > now + SKEW:
+        text = f"The clock was ahead: fire times up to {ahead:%Y-%m-%dT%H:%MZ} have been handled"
+        return Reason.CLOCK_SKEW, text
+    return Reason.SCHEDULED, ""
+
+
+def _phase(runs: Runs) -> Phase:
+    if runs.active:
+        return Phase.RUNNING
+    if not runs.history:
+        return Phase.PENDING
+    return Phase.SUCCEEDED if runs.history[-1].succeeded else Phase.FAILED
+
+
+def _message(desired: Desired, runs: Runs, scheduled: str) -> str | None:
+    """One line: what holds it back, what runs, how the last run ended."""
+    parts = [str(desired.errors[0])] if desired.errors else [scheduled] if scheduled else []
+    if runs.active:
+        more = f" and {len(runs.active) - 1} more" if len(runs.active) > 1 else ""
+        ending = runs.active[0].cancel_reason
+        verb = f"Ending ({ending})" if ending else "Running"
+        parts.append(f"{verb} {runs.active[0].name}{more}")
+    if runs.queued:
+        first = runs.queued[0]
+        why = f": {first.reason}: {first.message}" if first.reason else ""
+        parts.append(f"{len(runs.queued)} due{why}")
+    if runs.backfill and runs.backfill.completion_time is None:
+        done = runs.backfill.succeeded + runs.backfill.failed
+        parts.append(f"Backfill: {done} done, up to {runs.backfill.time:%Y-%m-%dT%H:%MZ}")
+    if runs.history and not runs.active:
+        last = runs.history[-1]
+        how = "succeeded" if last.succeeded else f"failed: {last.reason}"
+        parts.append(f"Last run {last.name} {how}")
+    return "; ".join(parts)[:_MESSAGE_LENGTH] or None
