@@ -11,6 +11,7 @@ from observatory.api.types import JsonObject
 DNS_LABEL = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 DNS_LABEL_LENGTH = 63
 ENV_NAME = "^[ -<>-~]+$"
+DATE = "^([0-9]{4}-)?[0-9]{2}-[0-9]{2}$"
 CONFIG_KEY = "^[-._a-zA-Z0-9]+$"
 _DECIMAL = r"(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))"
 QUANTITY = rf"^(\+|-)?{_DECIMAL}(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?{_DECIMAL}))?$"
@@ -22,6 +23,7 @@ PATTERN_HELP = {
     ),
     ENV_NAME: "must consist of printable ASCII characters other than '='",
     CONFIG_KEY: "must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name')",
+    DATE: "must be a day such as '2026-12-31', or '12-31' for each year",
     QUANTITY: "must be a quantity (e.g. '1', '500m', '1Mi')",
 }
 """What each pattern means in words; the API server can only show the pattern."""

@@ -5,7 +5,7 @@ They drive it and act at once. None of them is copied into the runs that it make
 
 from __future__ import annotations
 
-from observatory.api.openapi import array, count, label, map_by, mapping, string, time
+from observatory.api.openapi import DATE, array, count, label, map_by, mapping, string, time
 from observatory.api.timezone import MAX_TIME_ZONE
 
 MAX_SCHEDULE = 256
@@ -17,7 +17,6 @@ MOST_KEPT = 1000
 LONGEST_JITTER = 86_400
 SHORTEST_DEADLINE = 10
 YEAR_SECONDS = 366 * 86_400
-DATE = "^([0-9]{4}-)?[0-9]{2}-[0-9]{2}$"
 
 _CRON = (
     "five cron fields (minute, hour, day of month, month, day of week), such as `30 6 * * 1-5`, or "

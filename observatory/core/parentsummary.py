@@ -57,7 +57,7 @@ def summarize_runs(status: Status, desired: Desired, now: datetime) -> Status:
         status,
         observed_generation=generation,
         runs=replace(runs, next_times=times),
-        phase=_phase(runs),
+        phase=_phase(status),
         message=_message(desired, runs, message),
         conditions=conditions,
     )
@@ -78,11 +78,12 @@ def _scheduled(desired: Desired, runs: Runs, now: datetime) -> tuple[Reason, str
     return Reason.SCHEDULED, ""
 
 
-def _phase(runs: Runs) -> Phase:
+def _phase(status: Status) -> Phase:
+    runs = status.runs
     if runs.active:
         return Phase.RUNNING
     if not runs.history:
-        return Phase.PENDING
+        return status.phase  # of the run that it had before it was given a schedule, if it had one
     return Phase.SUCCEEDED if runs.history[-1].succeeded else Phase.FAILED
 
 

@@ -8,8 +8,8 @@ from datetime import datetime
 
 from observatory.api.cron import check_schedule, is_hashed
 from observatory.api.fielderrors import FieldError, duplicate, forbidden, invalid, required
+from observatory.api.openapi import DATE
 from observatory.api.scheduleschema import (
-    DATE,
     MAX_BLACKOUTS,
     MAX_DATES,
     MAX_SCHEDULE,

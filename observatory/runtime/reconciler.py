@@ -7,7 +7,7 @@ happened doesn't matter, only what is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from observatory.api.ending import RequestType
@@ -128,7 +128,7 @@ class Reconciler:
             errors = await self._sweep(key, strays)
         version = known.version
         if concerns(known.desired, known.status, children):
-            result = await self._step_runs(observatory, known, children)
+            result = await self._step_runs(observatory, known, pods, children)
         else:
             result = await self._step(observatory, known, pods)
         _raise_first(errors)  # only now: what a namesake left behind keeps no run back
@@ -166,7 +166,11 @@ class Reconciler:
         return self._taken(known, execution)
 
     async def _step_runs(
-        self, observatory: JsonObject, known: _Known, children: tuple[Child, ...]
+        self,
+        observatory: JsonObject,
+        known: _Known,
+        pods: tuple[Pod, ...],
+        children: tuple[Child, ...],
     ) -> Result:
         """One step for the runs of an Observatory that has a schedule, or had one."""
         now = self._now()
@@ -177,7 +181,15 @@ class Reconciler:
             told = tell_requests(before, execution.status, desired)
             for event in (*told, *tell_runs(before.runs, execution.status.runs)):
                 self._record(observatory, event)
-        return self._taken(known, execution)
+        result = self._taken(known, execution)
+        if not execution.conflict and (pods or desired.held):
+            # It had a run of its own before it was given a schedule: what is left of that.
+            left = plan(desired, Observed(known.status, pods), now)
+            left = replace(left, draft=known.status, expire=False, events=())
+            status, version = known.status, known.version
+            rest = await self._executor.execute(left, desired, status, version, now)
+            result = min(result, self._taken(known, rest), key=_soon)
+        return result
 
     def _taken(self, known: _Known, execution: Execution) -> Result:
         """What is known after a plan, and when to plan again."""
@@ -275,6 +287,10 @@ class Reconciler:
         known = self._known.pop(key, None)
         if known is not None:
             self._consistency.forget(known.uid)
+
+
+def _soon(result: Result) -> float:
+    return float("inf") if result.requeue_after is None else result.requeue_after
 
 
 def _raise_first(errors: Sequence[KubeError]) -> None:

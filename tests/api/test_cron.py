@@ -5,9 +5,9 @@ from croniter import croniter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from observatory.api.cron import NAMED, check_schedule
+from observatory.api.cron import NAMED, check_schedule, is_hashed, without_hashes
 
-TIME_ZONE = "cannot use TZ or CRON_TZ in schedule; leave it out, times are in UTC"
+TIME_ZONE = "cannot use TZ or CRON_TZ in schedule; use the timeZone field instead"
 
 
 def text_of(schedule: str) -> str:
@@ -70,6 +70,7 @@ def test_a_good_schedule_has_no_problem(schedule: str) -> None:
         ("0 0 30 2 *", "never fires: no month of it has such a day"),
         ("0 0 31 4,6 *", "never fires: no month of it has such a day"),
         ("0 0 31 2-6/2 *", "never fires: no month of it has such a day"),
+        ("0 0 30 H *", "may never fire: H can be a month without such a day"),
         ("0 0 H(30-31) 2 *", "never fires: no month of it has such a day"),
         ("TZ=UTC 0 0 * * *", TIME_ZONE),
         ("CRON_TZ=Asia/Tokyo 0 0 * * *", TIME_ZONE),
@@ -103,7 +104,7 @@ fields = st.text("0123456789*/,-#?LHRW()@janfeb", min_size=1, max_size=6)
 @given(st.lists(fields, min_size=5, max_size=5).map(" ".join) | st.text(st.characters()))
 def test_any_text_is_judged_and_what_passes_croniter_expands(schedule: str) -> None:
     if not check_schedule(schedule, "spec.schedule") and schedule not in NAMED:
-        croniter.expand(schedule, hash_id=b"name")
+        croniter.expand(without_hashes(schedule, "default/night"))
 
 
 numbers = st.integers(min_value=0, max_value=70)
@@ -137,3 +138,42 @@ def test_a_range_is_good_exactly_when_both_ends_are_and_in_order(name: str, item
     low, _, high = item.partition("-")
     good = int(low) <= int(high or low) <= limit
     assert (not check_schedule(schedule, "spec.schedule")) is good
+
+
+def test_a_hash_is_the_same_for_the_same_name_and_others_for_others() -> None:
+    seeds = [f"default/job-{number}/default" for number in range(200)]
+    daily = [without_hashes("H H * * *", seed) for seed in seeds]
+
+    assert daily == [without_hashes("H H * * *", seed) for seed in seeds]
+    assert len(set(daily)) > 180
+    minutes = {int(cron.split()[0]) for cron in daily}
+    hours = {int(cron.split()[1]) for cron in daily}
+    assert minutes <= set(range(60))
+    assert hours == set(range(24))
+
+
+@pytest.mark.parametrize(
+    ("schedule", "allowed"),
+    [
+        ("H(10-12) 3 * * *", {f"{minute} 3 * * *" for minute in (10, 11, 12)}),
+        ("0 0 1,H(2-3) * *", {"0 0 1,2 * *", "0 0 1,3 * *"}),
+        ("H/30 * * * *", {f"{minute}-59/30 * * * *" for minute in range(30)}),
+        ("h(0-9)/5 * * * *", {f"{minute}-9/5 * * * *" for minute in range(5)}),
+        ("0 0 H * *", {f"0 0 {day} * *" for day in range(1, 29)}),
+        ("0 0 * * H", {f"0 0 * * {day}" for day in range(7)}),
+    ],
+)
+def test_a_hash_stays_within_its_range_and_reaches_all_of_it(
+    schedule: str, allowed: set[str]
+) -> None:
+    assert {without_hashes(schedule, str(seed)) for seed in range(400)} == allowed
+
+
+def test_what_has_no_hash_is_kept() -> None:
+    assert without_hashes("@daily", "x") == "@daily"
+    assert without_hashes("0 6 * MAR Thu", "x") == "0 6 * mar thu"
+    assert [is_hashed(text) for text in ("0 6 * mar thu", "@hourly", "0 0 * * H")] == [
+        False,
+        False,
+        True,
+    ]

@@ -22,10 +22,10 @@ def test_no_permission_is_wider_than_its_name(permission: Permission) -> None:
     assert permission.reason
 
 
-def test_the_operator_writes_nothing_of_an_observatory_but_its_status_and_its_finalizer() -> None:
+def test_the_operator_creates_and_deletes_runs_and_never_replaces_what_a_user_wrote() -> None:
     verbs = {p.target: set(p.verbs) for p in OPERATOR if p.resource == OBSERVATORIES}
     assert verbs == {
-        "observatories": {"delete", "get", "list", "patch", "watch"},
+        "observatories": {"create", "delete", "get", "list", "patch", "watch"},
         "observatories/status": {"update"},
         "observatories/finalizers": {"update"},
     }

@@ -140,9 +140,9 @@ def test_columns_answer_how_far_and_why_not_further() -> None:
         "additionalPrinterColumns"
     ]
     narrow = [column["name"] for column in columns if not column.get("priority")]
-    assert narrow == ["Phase", "Progress", "Duration", "Age", "Message"]
+    assert narrow == ["Phase", "Progress", "Duration", "Next Run", "Age", "Message"]
     wide = [column["name"] for column in columns if column.get("priority")]
-    assert wide == ["Run", "Revision", "Schedule", "Suspend"]
+    assert wide == ["Run", "Revision", "Schedule", "Last Run", "Last Success", "Suspend"]
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_columns_answer_how_far_and_why_not_further() -> None:
     ids=lambda column: column["name"],
 )
 def test_every_column_shows_a_field_that_exists(column: JsonObject) -> None:
-    path = column["jsonPath"].removeprefix(".")
+    path = column["jsonPath"].removeprefix(".").replace("[0]", "[]")
     assert path in ALL or path == "metadata.creationTimestamp"
 
 

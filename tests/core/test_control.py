@@ -176,7 +176,7 @@ def test_finally_runs_again_with_a_retry() -> None:
 @pytest.mark.parametrize(
     ("prepare", "why"),
     [
-        ("running", "run 1 is in progress: retry when it has ended, or stop it first"),
+        ("running", "run 1 is in progress: ask again when it has ended, or stop it first"),
         ("succeeded", "run 1 succeeded; name the task to begin with in retry-from"),
         ("unknown", 'retry-from: no task is named "loads"; did you mean "load"?'),
         ("never", "no run has begun: there is nothing to retry"),

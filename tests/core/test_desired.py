@@ -10,7 +10,8 @@ def test_a_valid_observatory() -> None:
     desired = desire(manifest({"a": []}, maxConcurrent=2, suspend=True, schedule="@daily"))
 
     assert (desired.key, desired.uid, desired.generation, desired.errors) == (KEY, UID, 1, ())
-    assert (desired.max_concurrent, desired.suspend, desired.schedule) == (2, True, "@daily")
+    assert (desired.max_concurrent, desired.suspend, desired.scheduled) == (2, True, True)
+    assert desired.schedule is not None
     assert desired.program is not None
     assert desired.size > 0
 

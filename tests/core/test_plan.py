@@ -70,7 +70,7 @@ LIMITED = wanted({"a": [], "b": [], "c": []}, maxConcurrent=1)
 TABLE = [
     Row("the first run starts what depends on nothing", PENDING, starts=("a",)),
     Row("a suspended one doesn't begin", PENDING, replace(CHAIN, suspend=True)),
-    Row("one with a schedule runs nothing itself", PENDING, replace(CHAIN, schedule="@daily")),
+    Row("one with a schedule runs nothing itself", PENDING, replace(CHAIN, scheduled=True)),
     Row("an invalid one doesn't begin", PENDING, replace(CHAIN, program=None, errors=("e",))),
     Row("one that is deleted doesn't begin", PENDING, DELETING),
     Row("a gated Pod that an earlier try left is adopted",

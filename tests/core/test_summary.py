@@ -106,10 +106,6 @@ def test_a_skipped_task_is_no_success() -> None:
         ),
         (replace(CHAIN, program=None, errors=("one", "two")), "one (and 1 more)"),
         (replace(CHAIN, suspend=True), "Suspended: set spec.suspend to false to start"),
-        (
-            replace(CHAIN, schedule="@daily"),
-            "Schedules are not active yet: no run will be started",
-        ),
     ],
 )
 def test_one_that_does_not_start_says_why(desired: Desired, message: str) -> None:
@@ -135,13 +131,6 @@ def test_an_edit_after_the_end_that_is_invalid_is_told_beside_the_result() -> No
     assert planned(broken, end("b")).draft.message == (
         'Task "b" failed: Error (exit code 3): boom; Edited spec is invalid: spec: bad'
     )
-
-
-def test_a_schedule_is_told_in_a_condition_and_goes_with_it() -> None:
-    status = planned(replace(CHAIN, schedule="@daily"), Status()).draft
-
-    assert states(status)["Scheduled"] == "False"
-    assert "Scheduled" not in states(planned(replace(CHAIN, suspend=True), status).draft)
 
 
 def test_the_generation_that_was_seen_is_everywhere() -> None:

@@ -266,7 +266,7 @@ BAD = [
       '"@midnight", "@weekly", "@monthly", "@yearly", "@annually" (or five cron fields)')]),
     ("67 zone", observatory(task("a"), schedule="TZ=UTC 0 0 * * *"),
      [('spec.schedule: Invalid value: "TZ=UTC 0 0 * * *": cannot use TZ or CRON_TZ in schedule; '
-      "leave it out, times are in UTC")]),
+      "use the timeZone field instead")]),
     ("91 unknown field", observatory({"name": "a", "image": "b", "dependson": []}),
      ["spec.tasks[0].dependson: Forbidden: unknown field"]),
     ("91 unknown field, nearly right", observatory({"name": "a", "image": "b", "imagee": "c"}),
