@@ -13,6 +13,7 @@ from observatory.api.names import (
     pod_name,
     revision_hash,
     revision_name,
+    run_name,
     short_hash,
 )
 
@@ -98,3 +99,20 @@ def test_paths_are_those_of_the_api_server() -> None:
 
 def test_a_key_reads_as_people_write_it() -> None:
     assert [str(Key("ns", "n")), str(Key("", "n"))] == ["ns/n", "n"]
+
+
+def test_the_name_of_a_run_fits_and_is_of_no_other_run() -> None:
+    run = (1, "default", "2026-03-29T01:30:00Z", "Schedule")
+    others = [
+        (2, *run[1:]),
+        (1, "other", *run[2:]),
+        (*run[:2], "2026-03-29T01:30:01Z", "Schedule"),
+        (*run[:3], "Backfill"),
+    ]
+    for parent in ("n", "nightly", "n" * 63, f"{'n' * 40}-x", "a.b"):
+        names = {run_name(parent, uid, *each) for each in (run, *others) for uid in ("u", "v")}
+        assert len(names) == 10
+        for name in names:
+            assert re.fullmatch(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?", name)
+            assert len(name) <= 63
+    assert run_name("nightly", "u", *run).startswith("nightly-202603290130-")

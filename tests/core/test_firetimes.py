@@ -1,13 +1,14 @@
 """Fire times against a walk by the minute, in all time zones that there are."""
 
 from datetime import UTC, datetime, timedelta
+from importlib.resources import files
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from observatory.api.timezone import names
+from observatory.api.timezone import names, zone
 from observatory.core.firetimes import FireTimes
 from tests.core.walk import fire_times
 
@@ -103,6 +104,16 @@ def test_what_never_comes_ends_the_search() -> None:
     times = FireTimes("0 0 30 2 *", ZoneInfo("UTC"))
     assert times.after(instant("2026-01-01T00:00")) is None
     assert times.before(instant("2026-01-01T00:00")) is None
+
+
+def test_the_database_of_time_zones_is_the_one_that_was_installed_with_it() -> None:
+    listed = files("tzdata").joinpath("zones").read_text().split()
+    assert names() == set(listed)
+    assert {"UTC", "Europe/Berlin", "America/Santiago", "Australia/Lord_Howe"} <= names()
+    for name in names():
+        assert zone(name).key == name
+    with pytest.raises(ValueError, match="unknown time zone Mars/Base"):
+        zone("Mars/Base")
 
 
 def transitions(zone: ZoneInfo, year: int) -> list[datetime]:
