@@ -1,4 +1,4 @@
-"""`observatory retry`, `stop`, `terminate`, `suspend` and `resume`: what to do with a run.
+"""`observatory retry`, `run-now`, `backfill`, `stop`, `terminate`, `suspend`, `resume`: requests.
 
 A request is an annotation with a value that is new each time; the operator answers in the status.
 Anybody who may edit an Observatory can do the same with kubectl.
@@ -14,10 +14,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from observatory.api.ending import RequestType
 from observatory.api.fielderrors import list_errors
 from observatory.api.names import (
+    ANNOTATION_BACKFILL,
+    ANNOTATION_BACKFILL_CONCURRENCY,
+    ANNOTATION_BACKFILL_RANGE,
     ANNOTATION_RETRY,
     ANNOTATION_RETRY_FROM,
+    ANNOTATION_RUN_NOW,
     ANNOTATION_STOP,
     ANNOTATION_TERMINATE,
     KIND,
@@ -42,11 +47,12 @@ _LOOK_SECONDS = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """A command: its help, and the annotation of its request."""
+    """A command: its help, and the annotation and the type of its request."""
 
     summary: str
     description: str
     annotation: str = ""
+    type_: RequestType | None = None
 
 
 VERBS = {
@@ -56,23 +62,43 @@ VERBS = {
         "succeed, was changed, is named by --from, or depends on one that runs again; the others "
         "are kept. With --file the mended spec is applied in the same step.",
         ANNOTATION_RETRY,
+        RequestType.RETRY,
+    ),
+    "run-now": Verb(
+        "begin a run of a schedule now",
+        "Begins a run of an Observatory that has a schedule, beside those that its schedule "
+        "begins, with the same history. concurrencyPolicy holds for it, too. A suspended one can "
+        "be run, too.",
+        ANNOTATION_RUN_NOW,
+        RequestType.RUN_NOW,
+    ),
+    "backfill": Verb(
+        "run a schedule for a range of past times",
+        "Begins a run for each fire time of a range that has passed, the oldest first, so many at "
+        "a time, beside the runs that the schedule begins. status.backfill says how far it is. It "
+        "goes on after a suspension or a restart of the operator; `observatory stop` ends it.",
+        ANNOTATION_BACKFILL,
+        RequestType.BACKFILL,
     ),
     "stop": Verb(
         "end the run: what runs is ended with its grace, then finally runs",
         "Ends a run. What runs gets SIGTERM and its grace period, what hasn't started is skipped, "
-        "then finally runs. A suspended run is stopped, too.",
+        "then finally runs. A suspended run is stopped, too. Of a schedule, all runs that are on "
+        "are stopped, and its queue and its backfill end; its next fire time runs.",
         ANNOTATION_STOP,
+        RequestType.STOP,
     ),
     "terminate": Verb(
         "end the run at once, without finally",
         "Ends a run at once: containers get one second, finally doesn't run or is ended. It comes "
         "before any stop.",
         ANNOTATION_TERMINATE,
+        RequestType.TERMINATE,
     ),
     "suspend": Verb(
         "start no more tasks until resume",
         "Sets spec.suspend: what runs goes on to its end, nothing more is started. The deadline of "
-        "the run goes on.",
+        "the run goes on. Of a schedule, no more runs are begun; those that are on go on.",
     ),
     "resume": Verb(
         "go on with a suspended run",
@@ -82,14 +108,22 @@ VERBS = {
 
 _EPILOG = """\
 examples:
-  observatory {verb} my-workflow
-  observatory {verb} my-workflow --namespace etl --context staging{more}
+{more}
 
 Exit codes: 0 done, 1 refused or not found, 2 the command could not do its work{answer}.
 """
-_RETRY_EXAMPLES = """
+_SIMPLE = """\
+  observatory {verb} my-workflow
+  observatory {verb} my-workflow --namespace etl --context staging"""
+_EXAMPLES = {
+    "retry": _SIMPLE
+    + """
   observatory retry my-workflow --from load      begin with a task that succeeded, too
-  observatory retry my-workflow --file mended.yaml"""
+  observatory retry my-workflow --file mended.yaml""",
+    "backfill": """\
+  observatory backfill nightly --from 2026-01-01T00:00:00Z --to 2026-01-31T23:59:59Z
+  observatory backfill nightly --from … --to … --max-concurrent 4""",
+}
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], name: str) -> None:
@@ -101,8 +135,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
         help=verb.summary,
         description=verb.description,
         epilog=_EPILOG.format(
-            verb=name,
-            more=_RETRY_EXAMPLES if name == "retry" else "",
+            more=_EXAMPLES.get(name, _SIMPLE).format(verb=name),
             answer=", 3 the operator has not answered" if asks else "",
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -113,6 +146,21 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
     if name == "retry":
         parser.add_argument("--from", dest="start", metavar="TASK", help="run this one again, too")
         parser.add_argument("--file", "-f", metavar="FILE", help="apply this mended workflow first")
+    if name == "backfill":
+        for flag, end in (("--from", "first"), ("--to", "last")):
+            text = f"the {end} fire time at the {'earliest' if end == 'first' else 'latest'}"
+            example = "such as 2026-01-31T00:00:00Z"
+            dest = {"--from": "since", "--to": "until"}[flag]
+            parser.add_argument(
+                flag, dest=dest, metavar="TIME", required=True, help=f"{text}, {example}"
+            )
+        parser.add_argument(
+            "--max-concurrent",
+            type=int,
+            default=1,
+            metavar="N",
+            help="how many of these runs may be on at the same time (default: 1)",
+        )
     if asks:
         parser.add_argument(
             "--timeout",
@@ -135,7 +183,7 @@ def run(name: str, options: argparse.Namespace) -> int:
                 return await suspend(api, key, suspended=name == "suspend")
             spec = mended(options.file, key) if options.file else None
             nonce = micro_time(SystemClock().now())
-            await ask(api, key, name, nonce, options.start, spec)
+            await ask(api, key, name, nonce, _details(name, options), spec)
             return await answer(api, key, name, nonce, options.timeout)
         except NotFound as error:
             if "could not find the requested resource" in error.message:
@@ -144,6 +192,18 @@ def run(name: str, options: argparse.Namespace) -> int:
             raise CommandError(f"{message}; see kubectl get observatories -A") from error
 
     return with_cluster(options, work)
+
+
+def _details(name: str, options: argparse.Namespace) -> JsonObject:
+    """What a request says beside its nonce, as annotations; None takes one away."""
+    if name == "retry":
+        return {ANNOTATION_RETRY_FROM: options.start}
+    if name == "backfill":
+        return {
+            ANNOTATION_BACKFILL_RANGE: f"{options.since}/{options.until}",
+            ANNOTATION_BACKFILL_CONCURRENCY: str(options.max_concurrent),
+        }
+    return {}
 
 
 async def suspend(api: Api, key: Key, *, suspended: bool) -> int:
@@ -160,13 +220,11 @@ async def suspend(api: Api, key: Key, *, suspended: bool) -> int:
 
 
 async def ask(  # noqa: PLR0917 -- a request and what it is about
-    api: Api, key: Key, verb: str, nonce: str, start: str | None, spec: JsonObject | None
+    api: Api, key: Key, verb: str, nonce: str, details: JsonObject, spec: JsonObject | None
 ) -> None:
     """Write the request, and with it the spec that is to be retried, in one step."""
     found = await api.get(OBSERVATORIES, key)
-    annotations: JsonObject = {VERBS[verb].annotation: nonce}
-    if verb == "retry":
-        annotations[ANNOTATION_RETRY_FROM] = start
+    annotations: JsonObject = {VERBS[verb].annotation: nonce, **details}
     metadata: JsonObject = {"annotations": annotations, "uid": found["metadata"]["uid"]}
     patch: JsonObject = {"metadata": metadata}
     if spec is not None:
@@ -207,7 +265,7 @@ async def _looks(api: Api, key: Key) -> AsyncIterator[JsonObject]:
 
 def _told(found: JsonObject, verb: str, nonce: str) -> JsonObject | None:
     answers = (found.get("status") or {}).get("requests") or ()
-    wanted = (verb.capitalize(), nonce)
+    wanted = (VERBS[verb].type_, nonce)
     return next((each for each in answers if (each["type"], each["nonce"]) == wanted), None)
 
 

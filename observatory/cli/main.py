@@ -21,6 +21,9 @@ from observatory.api.text import one_line
 COMMANDS = {
     "run": "run the operator",
     "validate": "say everything that is wrong with workflow files, without a cluster",
+    "schedule": "say when a schedule fires, without a cluster",
+    "run-now": "begin a run of a schedule now",
+    "backfill": "run a schedule for a range of past times",
     "retry": "run again what failed, and keep what succeeded",
     "stop": "end a run: what runs is ended with its grace, then finally runs",
     "terminate": "end a run at once, without finally",
@@ -30,7 +33,9 @@ COMMANDS = {
     "replay": "play a history of faults again and tell what happens",
 }
 """The commands, with the line about each in `--help`."""
-_MODULES = dict.fromkeys(("retry", "stop", "terminate", "suspend", "resume"), "control")
+_MODULES = dict.fromkeys(
+    ("retry", "run-now", "backfill", "stop", "terminate", "suspend", "resume"), "control"
+)
 """The modules of this package that aren't named after their command."""
 
 _DESCRIPTION = "Runs DAGs of container tasks that are written as Kubernetes objects."

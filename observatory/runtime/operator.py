@@ -16,6 +16,7 @@ from observatory.core.model import Event
 from observatory.kube.api import Api
 from observatory.runtime.cache import Cache, Scope
 from observatory.runtime.clock import Clock
+from observatory.runtime.clockwatch import ClockWatch
 from observatory.runtime.controller import Controller
 from observatory.runtime.events import Recorder
 from observatory.runtime.reconciler import Reconciler
@@ -92,7 +93,8 @@ class Operator:
                 ready = [scope for scope in cache.scopes.values() if scope.synced]
                 work = group.create_task(controller.run(chain(*map(Scope.keys, ready))))
                 sweeper = Sweeper(cache, self._clock, self._metrics, controller.enqueue)
-                background.append(group.create_task(sweeper.run()))
+                clockwatch = ClockWatch(cache, self._clock, controller.enqueue)
+                background += map(group.create_task, (sweeper.run(), clockwatch.run()))
                 await self._stop.wait()
                 controller.shut_down()
                 await asyncio.wait({work}, timeout=GRACE_SECONDS)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from observatory.api.names import ANNOTATION_RETRY_FROM
 from observatory.api.types import JsonObject
 from observatory.cli.cluster import CommandError
 from observatory.cli.control import NO_ANSWER, answer, ask, mended, suspend
@@ -28,8 +29,7 @@ def world() -> World:
 
 def asked(world: World, verb: str, nonce: str = "n1", **more: object) -> int:
     """Ask, let the operator answer, and show the answer."""
-    start, spec = more.get("start"), more.get("spec")
-    asyncio.run(ask(world.server, KEY, verb, nonce, start, spec))  # type: ignore[arg-type]
+    asyncio.run(ask(world.server, KEY, verb, nonce, more, None))
     world.step("night")
     return asyncio.run(answer(world.server, KEY, verb, nonce, 5))
 
@@ -47,10 +47,10 @@ def test_what_is_refused_is_an_error_with_its_reason(world: World, capsys: Outpu
 
 
 def test_a_retry_from_a_task_and_then_without_one(world: World) -> None:
-    asked(world, "retry", start="a")
+    asked(world, "retry", **{ANNOTATION_RETRY_FROM: "a"})
     assert world.phases("night") == {"a": "Running", "b": "Pending"}
     world.run("night")
-    asked(world, "retry", "n2")
+    asked(world, "retry", "n2", **{ANNOTATION_RETRY_FROM: None})
     assert world.phases("night") == {"a": "Succeeded", "b": "Running"}
 
 
@@ -67,7 +67,7 @@ def test_a_run_in_progress_is_ended(verb: str, capsys: Output) -> None:
 def test_the_mended_spec_takes_the_place_of_the_old_one_in_the_same_write(world: World) -> None:
     spec: JsonObject = {"tasks": [task("a"), task("b", "a", image="mended:2")]}
     before = world.server.storage.version
-    asyncio.run(ask(world.server, KEY, "retry", "n1", None, spec))
+    asyncio.run(ask(world.server, KEY, "retry", "n1", {}, spec))
 
     assert world.server.storage.version == before + 1
     assert world.get("night")["spec"] == spec  # podRetention, which it lacks, is gone
@@ -77,7 +77,7 @@ def test_the_mended_spec_takes_the_place_of_the_old_one_in_the_same_write(world:
 
 
 def test_nobody_who_answers_is_told_so(world: World) -> None:
-    asyncio.run(ask(world.server, KEY, "retry", "n1", None, None))
+    asyncio.run(ask(world.server, KEY, "retry", "n1", {}, None))
     with pytest.raises(CommandError, match="does an operator run") as caught:
         asyncio.run(answer(world.server, KEY, "retry", "n1", 0.01))
     assert caught.value.code == NO_ANSWER

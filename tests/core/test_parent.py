@@ -283,7 +283,7 @@ def test_missed_times_are_caught_up_on_as_it_says(
     catch_up: object, started: list[str], skipped: list[tuple[str, str]]
 ) -> None:
     for suspended in (False, True):
-        family = Family(**({"catchUp": catch_up} if catch_up else {}))
+        family = Family(catchUp=catch_up) if catch_up else Family()
         if suspended:
             family.edit(suspend=True)
         family.sleep_until("12:28")
@@ -498,7 +498,7 @@ def test_run_now_is_one_run_with_the_same_history() -> None:
         ("Allow", True, "run 2 begins"),
     ],
 )
-def test_run_now_while_a_run_is_on(policy: str, accepted: bool, message: str) -> None:
+def test_run_now_while_a_run_is_on(policy: str, accepted: object, message: str) -> None:
     family = Family(concurrencyPolicy=policy)
     family.until("12:05")
     family.request("run-now", "n1")
@@ -588,11 +588,8 @@ def test_stop_ends_its_runs_its_queue_and_its_backfill(what: str, nonce: str) ->
     family.request(what, "n2")
 
     assert family.answer(what.capitalize()) == (True, "2 runs are being ended")
-    asked = {
-        child.asked[what == "terminate"].rstrip("0123456789")
-        for child in family.children
-        if child.asked[what == "terminate"]
-    }
+    nonces = [child.asked[what == "terminate"] for child in family.children]
+    asked = {each.rstrip("0123456789") for each in nonces if each}
     assert asked == {nonce}
     assert family.queued() == []
     for each in list(family.runs.active):
@@ -654,9 +651,12 @@ def test_a_retry_that_was_let_and_then_refused_is_over() -> None:
     name = family.runs.active[0].name
     family.fail()
     family.retry(name, "r1")
-    ended = {"run": 1, "phase": "Failed", "completionTime": "2026-01-01T12:05:00Z"}
-    ended["requests"] = [{"type": "Retry", "nonce": "r1"}]  # type: ignore[assignment]
-    family.objects[name]["status"] = ended
+    family.objects[name]["status"] = {
+        "run": 1,
+        "phase": "Failed",
+        "completionTime": "2026-01-01T12:05:00Z",
+        "requests": [{"type": "Retry", "nonce": "r1"}],
+    }
     family.step()
 
     assert family.active() == []

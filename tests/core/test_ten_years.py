@@ -65,11 +65,12 @@ def test_there_are_as_many_as_promised() -> None:
 
 @pytest.mark.parametrize(("cron", "name"), pairs())
 def test_ten_years_of_fire_times_are_those_of_a_walk_by_the_minute(cron: str, name: str) -> None:
-    zone, naive = ZoneInfo(name), (BEGIN.replace(tzinfo=None), END.replace(tzinfo=None))
+    zone = ZoneInfo(name)
+    span = BEGIN.replace(tzinfo=None) - MARGIN, END.replace(tzinfo=None) + MARGIN
     both, after_gap = len(cron) % 2 == 0, len(cron) % 3 > 0
     expected = [
         time
-        for time in fire_times(cron, zone, naive[0] - MARGIN, naive[1] + MARGIN, both, after_gap)
+        for time in fire_times(cron, zone, span, both=both, after_gap=after_gap)
         if BEGIN < time <= END
     ]
     times = FireTimes(cron, zone, both=both, after_gap=after_gap)

@@ -272,7 +272,8 @@ BAD = [
     ("68 nearly a zone", observatory(task("a"), schedule="@daily", timeZone="Europe/Berlin "),
      ['spec.timeZone: Not found: "Europe/Berlin " (did you mean "Europe/Berlin"?)']),
     ("68 a path", observatory(task("a"), schedule="@daily", timeZone="../etc/passwd"),
-     ['spec.timeZone: Not found: "../etc/passwd" (give an IANA name, such as Europe/Berlin or UTC)']),
+     [('spec.timeZone: Not found: "../etc/passwd" '
+       "(give an IANA name, such as Europe/Berlin or UTC)")]),
     ("68 local", observatory(task("a"), schedule="@daily", timeZone="Local"),
      ['spec.timeZone: Not found: "Local" (give an IANA name, such as Europe/Berlin or UTC)']),
     ("71 negative", observatory(task("a"), schedule="@daily", startingDeadlineSeconds=-1),

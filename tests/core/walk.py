@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
-DAYS = "sun mon tue wed thu fri sat".split()
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 NAMED = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
@@ -26,7 +26,7 @@ def values(text: str, low: int, high: int, words: dict[str, int]) -> set[int]:
             first, last = low, high
         else:
             begin, _, end = span.partition("-")
-            first = words.get(begin) if begin in words else int(begin)
+            first = words[begin] if begin in words else int(begin)
             last = (words[end] if end in words else int(end)) if end else first
             if step and not end:
                 last = high
@@ -35,11 +35,11 @@ def values(text: str, low: int, high: int, words: dict[str, int]) -> set[int]:
 
 
 class Cron:
-    """A cron expression by its five sets. A day counts if either of two restricted fields has it."""
+    """A cron expression by its five sets. Of two restricted fields, one has to have a day."""
 
     def __init__(self, cron: str) -> None:
         texts = NAMED.get(cron, cron).lower().split()
-        names = (
+        names: tuple[dict[str, int], ...] = (
             {},
             {},
             {},
@@ -72,12 +72,12 @@ class Cron:
             day += timedelta(days=1)
 
 
-def fire_times(  # noqa: PLR0917 -- a schedule and a span
-    cron: str, zone: ZoneInfo, begin: datetime, end: datetime, both: bool, after_gap: bool
+def fire_times(
+    cron: str, zone: ZoneInfo, span: tuple[datetime, datetime], *, both: bool, after_gap: bool
 ) -> list[datetime]:
     """All fire times between two naive days, in order, each once."""
     found: set[datetime] = set()
-    for nominal in Cron(cron).nominal(begin, end):
+    for nominal in Cron(cron).nominal(*span):
         shown = [nominal.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)]
         real = sorted(
             {each for each in shown if each.astimezone(zone).replace(tzinfo=None) == nominal}
