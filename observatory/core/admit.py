@@ -164,7 +164,7 @@ def _drop_late(schedule: Schedule, runs: Runs, alarm: Alarm) -> Runs:
     for each in runs.queued:
         run = each.id
         late = run.time + schedule.starting_deadline + jitter.get(run.schedule, _ZERO)
-        if run.trigger is not Trigger.SCHEDULE or alarm.now <= late:
+        if run.trigger is not Trigger.SCHEDULE or alarm.now < late:
             kept.append(each)
             alarm.set(late if run.trigger is Trigger.SCHEDULE else None)
             continue

@@ -95,13 +95,13 @@ def starts_from(schedule: Schedule, entry: Entry, handled: datetime) -> Iterator
 
 
 def next_starts(
-    schedule: Schedule, handled: dict[str, datetime], now: datetime, count: int
+    schedule: Schedule, handled: dict[str, datetime], count: int
 ) -> tuple[datetime, ...]:
     """The next instants at which runs begin by any of the schedules, each once."""
-    # What is due already is as good as begun.
     streams = (
-        starts_from(schedule, entry, max(handled.get(entry.name, now), now - entry.jitter))
+        starts_from(schedule, entry, handled[entry.name])
         for entry in schedule.entries
+        if entry.name in handled
     )
     found: list[datetime] = []
     for time in merge(*streams):

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from observatory.api.names import admission
+from observatory.api.names import FINALLY, admission
 from observatory.api.runs import Active, Ended, Queued, RunId, Runs, Trigger
 from observatory.api.runsschema import HISTORY_SHOWN, MAX_ACTIVE
 from observatory.api.status import Status
@@ -36,6 +36,7 @@ RETRY_REFUSED = timedelta(seconds=10)
 DELETED = "Deleted"
 NAME_CONFLICT = "NameConflict"
 IN_PROGRESS = "RunInProgress"
+SUSPENDED = "Suspended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,8 @@ def plan_runs(
 
 def settle_runs(plan: RunsPlan, answers: RunAnswers, desired: Desired, now: datetime) -> Status:
     """The status to be stored, once the API server has answered the starts."""
+    if not (answers.started or answers.refused or answers.lost):
+        return plan.draft
     runs = plan.draft.runs
     for lost in (each for each in runs.active if each.uid in answers.lost):
         runs = _ended(runs, lost, None, now)
@@ -263,6 +266,10 @@ def _starts(
         alone = admit.exclusive(desired) and each.id.trigger is not Trigger.BACKFILL
         name = child_name(desired, each.id)
         child = by_name.get(name)
+        held = desired.suspend or admit.paused(desired, runs)
+        if held and each.id.trigger is not Trigger.RUN_NOW:
+            queued.append(replace(each, reason=SUSPENDED, message="begins when it is resumed"))
+            continue
         if desired.template is None or (alone and taken) or len(starts) >= room:
             waits = replace(each, reason=IN_PROGRESS, message="waits for runs before it to end")
             queued.append(waits if alone and taken else each)
@@ -290,8 +297,8 @@ def stop_nonce(active: Active) -> str:
 
 def _may_go(child: Child, runs: Runs | None = None) -> bool:
     """Whether its finalizer may be removed: its end is stored, or nobody will store it any more."""
-    if not child.tracked or not child.over(None):
-        return False
+    if not child.tracked or not child.over(None) or FINALLY in child.finalizers:
+        return False  # its own `finally` lets go of it first
     return runs is None or child.id is None or child.id.number <= runs.latest
 
 
@@ -307,7 +314,7 @@ def _to_delete(desired: Desired, runs: Runs, own: Sequence[Child]) -> tuple[Chil
             # No status will ever record it: numbers are given once. Or it was stopped too early.
             if (on is None and child.key.name not in queued) or (on and on.cancel_reason):
                 delete.append(child)
-        elif on is None and child.completion_time and not child.retry:
+        elif on is None and child.completion_time and not (child.retry or child.tracked):
             ended.append(child)
     ended.sort(key=lambda child: (child.completion_time, child.version), reverse=True)
     schedule = desired.schedule

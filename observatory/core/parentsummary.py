@@ -15,6 +15,7 @@ from observatory.api.conditions import (
     VALID,
     Condition,
     Reason,
+    find_condition,
     set_condition,
 )
 from observatory.api.fielderrors import list_errors
@@ -33,11 +34,11 @@ _MESSAGE_LENGTH = 1024
 def summarize_runs(status: Status, desired: Desired, now: datetime) -> Status:
     """The status with everything derived anew. The same runs and spec give the same status."""
     runs = status.runs
-    reason, message = _scheduled(desired, runs, now)
+    reason, message = _scheduled(desired, status, now)
     times: tuple[datetime, ...] = ()
-    if reason is Reason.SCHEDULED and desired.schedule is not None:
+    if reason in (Reason.SCHEDULED, Reason.CLOCK_SKEW) and desired.schedule is not None:
         handled = {each.name: each.time for each in runs.handled}
-        times = next_starts(desired.schedule, handled, now, NEXT_SHOWN)
+        times = next_starts(desired.schedule, handled, NEXT_SHOWN)
         if not times:
             reason, message = Reason.NEVER_FIRES, "No fire time is left that isn't blacked out"
     conditions = tuple(
@@ -63,7 +64,8 @@ def summarize_runs(status: Status, desired: Desired, now: datetime) -> Status:
     )
 
 
-def _scheduled(desired: Desired, runs: Runs, now: datetime) -> tuple[Reason, str]:
+def _scheduled(desired: Desired, status: Status, now: datetime) -> tuple[Reason, str]:
+    runs = status.runs
     if desired.errors:
         return Reason.INVALID, "Nothing is started until the spec is mended"
     if desired.suspend:
@@ -72,8 +74,10 @@ def _scheduled(desired: Desired, runs: Runs, now: datetime) -> tuple[Reason, str
         text = f"Paused after {runs.failures} failed runs in a row: mend the spec, run it now with "
         return Reason.TOO_MANY_FAILURES, text + "success, or suspend and resume it"
     ahead = max((each.time for each in runs.handled), default=now)
-    if ahead > now + SKEW:
-        text = f"The clock was ahead: fire times up to {ahead:%Y-%m-%dT%H:%MZ} have been handled"
+    text = f"The clock was ahead: fire times up to {ahead:%Y-%m-%dT%H:%MZ} have been handled"
+    told = find_condition(status.conditions, SCHEDULED)
+    # It is told until the next fire time: two operators whose clocks differ don't take turns in it.
+    if ahead > now + SKEW or (told is not None and told.message == text):
         return Reason.CLOCK_SKEW, text
     return Reason.SCHEDULED, ""
 

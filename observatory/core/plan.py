@@ -32,6 +32,8 @@ from observatory.core.summary import summarize
 
 FORSAKEN_AFTER = timedelta(seconds=60)
 """How long the gated Pods are kept of a run that doesn't begin."""
+ADMITTED_WITHIN = timedelta(seconds=10)
+"""How long a run of a schedule takes at most, as a rule, to be let begin."""
 LONGEST_GRACE = 30
 """Seconds that a container may take to end where its task says nothing: Kubernetes' default."""
 
@@ -43,6 +45,8 @@ def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
         return _cancel(desired, observed, now)
     if status.active:
         return _continue(desired, observed, now)
+    if (patient := _admission_time(desired, status)) and now < patient:
+        return Plan(draft=status, requeue_at=patient)
     observed = replace(observed, status=ending.without_run(desired, status, now))
     if nonce := ending.asked(desired, status, RequestType.RETRY):
         answer = again.retry(desired, status, observed.pinned, nonce, now)
@@ -53,6 +57,15 @@ def plan(desired: Desired, observed: Observed, now: datetime) -> Plan:
     if begins(desired, status):
         return _begin(desired, observed, now, None)
     return _idle(desired, observed, now)
+
+
+def _admission_time(desired: Desired, status: Status) -> datetime | None:
+    """Until when nothing is said about a run of a schedule that waits to be let begin.
+
+    Its parent needs a moment for it: a status in between would be a write for nothing.
+    """
+    unknown = status.observed_generation == 0 and not desired.may_begin()
+    return desired.created + ADMITTED_WITHIN if unknown and desired.created else None
 
 
 def begins(desired: Desired, status: Status) -> bool:
@@ -197,7 +210,8 @@ def _idle(desired: Desired, observed: Observed, now: datetime) -> Plan:
     may be ahead of this cache, and just be beginning that run: hence the time.
     """
     alarm, status = Alarm(now), observed.status
-    expiry = ending.expires(desired, status)
+    # What a run of a schedule has come to is recorded by its parent first, which then lets it go.
+    expiry = None if desired.tracked else ending.expires(desired, status)
     if expiry and expiry <= now:
         return Plan(draft=status, expire=True, hold=False if desired.held else None)
     alarm.set(expiry)

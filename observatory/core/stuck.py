@@ -55,7 +55,7 @@ def stuck(desired: Desired, status: Status, pods: Sequence[Pod], now: datetime) 
                 yield from _pending(desired, status, task, before)
             elif task.phase is TaskPhase.RUNNING and (pod := by_uid.get(task.pod_uid or "")):
                 yield from _running(task, pod, before)
-    elif (expiry := expires(desired, status)) and expiry < before:
+    elif (expiry := expires(desired, status)) and expiry < before and not desired.tracked:
         yield Stuck("ExpiryOverdue", f"its ttlSecondsAfterFinished was over at {expiry}")
     ended = {task.pod_uid for task in status.tasks if task.phase.ended}
     for pod in pods:

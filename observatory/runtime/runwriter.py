@@ -77,9 +77,10 @@ class RunWriter:
             "uid": run.uid,
             "annotations": {ANNOTATION_ADMITTED: admission(run.retry)},
         }
-        if child is not None and not child.tracked:
-            finalizers = [*child.finalizers, FINALIZER]
-            metadata |= {"resourceVersion": str(child.version), "finalizers": finalizers}
+        if child is not None and run.retry is not None:
+            # When it ended it was let go, or is just about to be: a patch for that may be late.
+            others = [each for each in child.finalizers if each != FINALIZER]
+            metadata |= {"resourceVersion": str(child.version), "finalizers": [*others, FINALIZER]}
         await self._patch(desired, run.name, metadata)
 
     async def stop(self, desired: Desired, run: Active) -> None:

@@ -20,6 +20,7 @@ from observatory.api.names import (
     revision_hash,
 )
 from observatory.api.types import JsonObject
+from observatory.core.schedule import is_scheduled
 from observatory.kube.api import PatchKind
 from observatory.kube.errors import ApiError, Forbidden, Invalid, NotFound
 from observatory.simulation.apiserver import ApiServer
@@ -37,6 +38,7 @@ class Acts:
     def __init__(self, server: ApiServer, spec: JsonObject) -> None:
         self._server = server
         self._spec = spec
+        self._scheduled = is_scheduled(spec)
         self._quota: int | None = None
         self._denies = False
         self._squatters: list[Key] = []
@@ -61,6 +63,8 @@ class Acts:
             "squat": self._squat,
             "edit": lambda fault: self.edit(fault.value),
             "ask": self._ask,
+            "ask-run": self._on_run(self._ask_run),
+            "delete-run": self._on_run(lambda key, _: self._server.delete_now(OBSERVATORIES, key)),
             "touch": self._touch,
             "delete": self._delete_observatory,
             "recreate": self._recreate,
@@ -96,22 +100,41 @@ class Acts:
             with suppress(NotFound):
                 self._server.delete_now(PODS, self._squatters.pop())
         stored = self._server.storage.get(OBSERVATORIES, KEY)
-        if stored is not None and stored["spec"].get("suspend"):
+        if stored is not None and stored["spec"].get("suspend") and not self._scheduled:
             self.edit({"suspend": False})
             return True
         return hindered
 
-    def _merge(self, patch: JsonObject) -> None:
+    def _merge(self, patch: JsonObject, key: Key = KEY) -> None:
         # As kubectl does it: without a version, the server looks for itself.
-        stored = self._server.get_now(OBSERVATORIES, KEY)
+        stored = self._server.get_now(OBSERVATORIES, key)
         version = {"metadata": {"resourceVersion": stored["metadata"]["resourceVersion"]}}
         patch = {**patch, "metadata": {**patch.get("metadata", {}), **version["metadata"]}}
-        self._server.patch_now(OBSERVATORIES, KEY, patch, kind=PatchKind.MERGE)
+        self._server.patch_now(OBSERVATORIES, key, patch, kind=PatchKind.MERGE)
 
     def _ask(self, fault: Fault) -> None:
         self.asked.add(fault.what)
         nonce = str(len(self.asked) + self._server.storage.version)
         self._merge({"metadata": {"annotations": {f"{GROUP}/{fault.what}": nonce}}})
+
+    def _on_run(self, act: Callable[[Key, Fault], object]) -> Callable[[Fault], None]:
+        """The act on the newest run of the schedule, if it has one."""
+
+        def on_run(fault: Fault) -> None:
+            found = [
+                (int(item["metadata"]["resourceVersion"]), key)
+                for key, item in self._server.storage.items(OBSERVATORIES, NAMESPACE)
+                if key != KEY
+            ]
+            if found:
+                act(max(found)[1], fault)
+
+        return on_run
+
+    def _ask_run(self, key: Key, fault: Fault) -> None:
+        nonce = str(self._server.storage.version)
+        patch: JsonObject = {"metadata": {"annotations": {f"{GROUP}/{fault.what}": nonce}}}
+        self._merge(patch, key)
 
     def _touch(self, fault: Fault) -> None:
         self._merge({"metadata": {"labels": {"touched": str(fault.value)}}})

@@ -14,6 +14,7 @@ from typing import Any, Self
 import orjson
 
 from observatory.api.types import JsonObject
+from observatory.core.schedule import is_scheduled
 from observatory.core.validation import validate
 
 ACTIONS: Mapping[str, str] = {
@@ -39,7 +40,9 @@ ACTIONS: Mapping[str, str] = {
     "flip-pod": "the kubelet takes back that it ended: Succeeded and Failed change places",
     "squat": "somebody makes a Pod under the name that the next Pod of task `what` is to have",
     "edit": "somebody merges `value` into the spec",
-    "ask": "somebody asks for `what`: retry, stop or terminate",
+    "ask": "somebody asks for `what`: retry, stop, terminate or run-now",
+    "ask-run": "somebody asks the latest run of a schedule for `what`: retry, stop or terminate",
+    "delete-run": "somebody deletes the latest run of a schedule",
     "touch": "somebody else writes a label of the Observatory",
     "delete": "somebody deletes the Observatory; it stays if `what` is held: a finalizer holds it",
     "recreate": "somebody deletes it and makes it again under the same name",
@@ -151,7 +154,10 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A whole history in advance. `seed` gives the latencies; `about` says what it is about."""
+    """A whole history in advance. `seed` gives the latencies; `about` says what it is about.
+
+    A schedule is watched for `seconds`; then it is suspended, and its runs come to their end.
+    """
 
     spec: JsonObject
     endings: Mapping[str, Ending] = field(default_factory=dict)
@@ -159,12 +165,15 @@ class Scenario:
     leader_election: bool = False
     faults: tuple[Fault, ...] = ()
     seed: int = 0
+    seconds: float = 0.0
     about: str = ""
 
     def dump(self) -> bytes:
         """The scenario as a file, to be read by people too."""
         wire: JsonObject = {"about": self.about, "seed": self.seed, "operators": self.operators}
         wire["leaderElection"] = self.leader_election
+        if self.seconds:
+            wire["seconds"] = self.seconds
         wire["spec"] = self.spec
         wire["endings"] = {
             name: {
@@ -189,15 +198,16 @@ class Scenario:
             read = orjson.loads(content)
         except orjson.JSONDecodeError as error:
             raise ScenarioError(f"not JSON: {error}") from error
-        known = ("about", "seed", "operators", "leaderElection", "spec", "endings", "faults")
-        wire = _object(read, "", known)
+        known = ("about", "seed", "operators", "leaderElection", "seconds", "spec", "endings")
+        wire = _object(read, "", (*known, "faults"))
         spec = wire.get("spec")
         if not isinstance(spec, dict):
             raise ScenarioError("spec: Required value: the spec of an Observatory")
         if errors := validate({"metadata": {"name": "night"}, "spec": spec}):
             raise ScenarioError(f"{errors[0]}")
-        if spec.get("schedule") is not None:
-            raise ScenarioError("spec.schedule: Forbidden: a history has no clock for schedules")
+        seconds = _number(wire, "", "seconds", 0.0) or 0.0
+        if is_scheduled(spec) and not seconds:
+            raise ScenarioError("seconds: Required value: for how long the schedule is watched")
         operators = _typed(wire, "", "operators", int, 1)
         if operators not in (1, 2):
             raise ScenarioError(f"operators: Unsupported value: {operators}: 1 or 2")
@@ -213,6 +223,7 @@ class Scenario:
                 Fault.from_wire(fault, f"faults[{index}]") for index, fault in enumerate(faults)
             ),
             seed=_typed(wire, "", "seed", int, 0),
+            seconds=seconds,
             about=_typed(wire, "", "about", str, ""),
         )
         if operators == 1 and any(fault.who == "b" for fault in made.faults):
@@ -272,7 +283,8 @@ def _number(fields: JsonObject, path: str, name: str, default: float | None) -> 
     if value is None:
         return None
     if type(value) not in (int, float) or not 0 <= value <= _LONGEST:
-        raise ScenarioError(f"{path}.{name}: Invalid value: must be seconds from 0 to {_LONGEST}")
+        at = f"{path}.{name}" if path else name
+        raise ScenarioError(f"{at}: Invalid value: must be seconds from 0 to {_LONGEST}")
     return float(value)
 
 
@@ -286,7 +298,8 @@ _OF_A_TASK = frozenset(
     {"delete-pod", "force-delete-pod", "strip-pod", "evict-pod", "flip-pod", "squat"}
 )
 _WHATS = {
-    "ask": ("retry", "stop", "terminate"),
+    "ask": ("retry", "stop", "terminate", "run-now"),
+    "ask-run": ("retry", "stop", "terminate"),
     "hold": ("pods", "observatories"),
     "rewind": ("pods", "observatories"),
     "partition": ("leases", "others", "all"),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 
 from observatory.api.names import EVENTS, LEASES, OBSERVATORIES, PODS
+from observatory.api.types import JsonObject
+from observatory.core.schedule import is_scheduled
 from observatory.kube.errors import KubeError, NotFound
 from observatory.simulation.acts import KEY, NAMESPACE, Acts
 from observatory.simulation.apiserver import ApiServer, Request
@@ -17,6 +20,7 @@ from observatory.simulation.narrate import described, named, narrate
 from observatory.simulation.node import Node
 from observatory.simulation.oracle import wrong_end
 from observatory.simulation.process import EPOCH, Process
+from observatory.simulation.runfacts import RunFacts
 from observatory.simulation.scenario import Fault, Scenario
 from observatory.simulation.storage import Entry
 from observatory.simulation.wire import Wire
@@ -59,6 +63,8 @@ class _World:
         self._tell_all = tell
         self._server = server = ApiServer(lambda: EPOCH + timedelta(seconds=loop.time()))
         self._invariants = Invariants()
+        self._runs = RunFacts()
+        self._scheduled = is_scheduled(scenario.spec)
         server.storage.changed.append(self._see)
         self._node = Node(loop, server, scenario.endings, scenario.seed)
         self._acts = Acts(server, scenario.spec)
@@ -92,6 +98,9 @@ class _World:
             for fault in scenario.faults
             if fault.write is not None
         }
+        if self._scheduled:
+            self._busy_until = max(self._busy_until, scenario.seconds)
+            loop.call_later(scenario.seconds, self._wind_down)
         loop.call_later(BOOKMARK_SECONDS, self._bookmark)
         loop.call_soon(self._start)
         hot = []
@@ -120,6 +129,11 @@ class _World:
     def _connect(self, name: str, numbers: list[int], identity: str) -> Wire:
         seed = f"{self._scenario.seed}/{identity}"
         return Wire(name, self._loop, self._server, seed=seed, numbers=numbers, observer=self)
+
+    def _wind_down(self) -> None:
+        """Begin no more runs: those that are on come to their end."""
+        with suppress(NotFound):
+            self._acts.edit({"suspend": True})
 
     def _bookmark(self) -> None:
         self._server.watches.bookmark()
@@ -150,12 +164,18 @@ class _World:
         """Whether the run has ended, and holds none of its Pods any more."""
         objects = self._server.storage.objects
         stored = objects.get((OBSERVATORIES, KEY))
-        if stored is not None and "completionTime" not in (stored.get("status") or {}):
+        if stored is not None and not self._is_over(stored):
             return False
         pods = (pod for (resource, _), pod in objects.items() if resource == PODS)
         return not any(
             pod["metadata"].get("finalizers") or pod["spec"].get("schedulingGates") for pod in pods
         )
+
+    def _is_over(self, stored: JsonObject) -> bool:
+        status = stored.get("status") or {}
+        if not self._scheduled:
+            return "completionTime" in status
+        return not status.get("activeRuns") and bool(stored["spec"].get("suspend"))
 
     def _verdict(self, hot: list[str]) -> Outcome:
         storage = self._server.storage
@@ -164,7 +184,15 @@ class _World:
         found = hot + self._wasted
         found += [str(violation) for violation in self._invariants.violations]
         stored = storage.get(OBSERVATORIES, KEY)
-        found += wrong_end(self._scenario, stored, pods, self._acts)
+        if self._scheduled:
+            objects = (item for _, item in storage.items(OBSERVATORIES, NAMESPACE))
+            self._runs.see_rest(storage.version, objects)
+            if stored is not None and not (self._ended() or self._acts.deleted):
+                message = (stored.get("status") or {}).get("message")
+                found.append(f"I5: its runs have not ended: {message}")
+        else:
+            found += wrong_end(self._scenario, stored, pods, self._acts)
+        found += [str(violation) for violation in self._runs.violations]
         for process in self._processes.values():
             found += process.failures
             if process.panics.count:
@@ -228,6 +256,8 @@ class _World:
 
     def _see(self, entry: Entry) -> None:
         self._invariants.see(entry)
+        if self._scheduled:
+            self._runs.see(entry)
         if entry.resource not in (LEASES, EVENTS):
             self._written_at = self._loop.time()
         if self._tell_all:

@@ -127,7 +127,7 @@ def test_next_starts_are_those_of_all_schedules_in_order_and_each_once() -> None
         },
     )
     assert made is not None
-    assert next_starts(made, {}, NOW, 3) == (
+    assert next_starts(made, dict.fromkeys("abc", NOW), 3) == (
         at("12:30"),
         at("13:00"),
         at("2026-01-02T12:30"),

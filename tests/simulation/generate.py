@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from observatory.api.types import JsonObject
 from observatory.simulation.scenario import CUTS, Ending, Fault, Scenario
+from tests.simulation.schedules import scheduled
 
 SMALL, LARGE = 2, 6
 """Tasks: two thirds of the workflows are small."""
@@ -17,12 +18,15 @@ SECONDS = 12.0
 """Or the first so many seconds."""
 LOSSES = ("lose", "delay")
 STATUSES = (429, 500, 502, 503, 504, 401, 403, 409)
+_SCHEDULED = 7
 RULES = ("AllDone", "AllFailed", "AnySucceeded", "AnyFailed", "NoneFailed")
 RESOURCES = ("pods", "observatories")
 
 
 def scenario(seed: int) -> Scenario:
-    """The scenario of a seed."""
+    """The scenario of a seed; each eighth has a schedule."""
+    if seed % 8 == _SCHEDULED:
+        return scheduled(seed)
     rng = random.Random(seed)  # noqa: S311
     names = [f"t{number}" for number in range(_size(rng))]
     spec: JsonObject = {"tasks": tasks(names, rng)}
