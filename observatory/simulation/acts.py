@@ -39,6 +39,7 @@ class Acts:
         self._server = server
         self._spec = spec
         self._scheduled = is_scheduled(spec)
+        self._winding_down = False
         self._quota: int | None = None
         self._denies = False
         self._squatters: list[Key] = []
@@ -90,7 +91,12 @@ class Acts:
     def edit(self, spec: Any) -> None:  # noqa: ANN401 - JSON
         """Merge into the spec."""
         self.edited = True
-        self._merge({"spec": spec})
+        self._merge({"spec": {**spec, "suspend": True} if self._winding_down else spec})
+
+    def wind_down(self) -> None:
+        """Suspend a schedule for good."""
+        self._winding_down = True
+        self.edit({})
 
     def heal(self) -> bool:
         """Take back what keeps a run from going on; whether there was something."""

@@ -25,7 +25,7 @@ from tests.simulation.systematic import scenarios
 
 FOLDER = Path("build") / "histories"
 """Where histories are saved that broke a promise."""
-DEFAULT_HISTORIES = 8_000
+DEFAULT_HISTORIES = 5_000
 _SLICE, _FEW = 200, 20
 _GARBAGE = 100_000
 """Objects between two collections: a history is short, and all of it dies at its end."""

@@ -24,6 +24,8 @@ def workflows() -> Iterator[Scenario]:
     edited = (Fault("edit", at=0.5, value={"tasks": [_task("z", image="i:2"), *chain]}),)
     removed = (Fault("delete", at=1.5),)
     cancelled = (Fault("delete", at=1.5, what="held"),)
+    every_minute = {"schedule": "*/1 * * * *", "concurrencyPolicy": "Replace", "tasks": chain[:1]}
+    long = {"a": Ending(seconds=70.0)}
     for about, made in (
         ("chain", Scenario({"tasks": chain})),
         ("diamond", Scenario({"tasks": diamond, "maxConcurrent": 2}, fails)),
@@ -37,6 +39,8 @@ def workflows() -> Iterator[Scenario]:
             yield replace(
                 made, about=f"{about}, {how}", operators=operators, leader_election=election
             )
+    replaced = Scenario(every_minute, long, seconds=125.0, operators=2)
+    yield replace(replaced, about="a run that replaces another, two operators")
 
 
 def single_faults() -> Iterator[Fault]:
