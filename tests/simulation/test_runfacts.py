@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Any
 
 import pytest
 
@@ -43,7 +42,7 @@ class History:
         active = [active_of(run) for run in runs]
         self.parent({"activeRuns": active, "latestRun": len(active), **fields})
 
-    def run(self, uid: str, status: JsonObject | None, **metadata: Any) -> None:
+    def run(self, uid: str, status: JsonObject | None, **metadata: object) -> None:
         if status is None:
             self.write(uid, None)
             return
