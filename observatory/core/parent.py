@@ -25,6 +25,7 @@ from observatory.api.types import JsonObject
 from observatory.core import admit
 from observatory.core.children import Child, child_manifest, child_name
 from observatory.core.deadlines import Alarm
+from observatory.core.due import BLACKOUT
 from observatory.core.model import Desired, Event, Refused
 from observatory.core.parentsummary import summarize_runs
 from observatory.core.runrequests import obey
@@ -34,6 +35,8 @@ RUNS_AT_ONCE = 20
 RETRY_REFUSED = timedelta(seconds=10)
 """After which the API server is asked again to take a run that it refused."""
 DELETED = "Deleted"
+_ON_PURPOSE = frozenset({"Cancelled", "Stopped", "Terminated"})
+"""Reasons of ends that somebody wanted: no failures of the workflow."""
 NAME_CONFLICT = "NameConflict"
 IN_PROGRESS = "RunInProgress"
 SUSPENDED = "Suspended"
@@ -83,8 +86,9 @@ class RunAnswers:
 def concerns(desired: Desired, status: Status, children: Sequence[Child]) -> bool:
     """Whether there are runs to see to: by a schedule, or left of one that was taken away."""
     runs = status.runs
-    left = runs.queued or runs.active or any(child.tracked for child in children)
-    return not status.active and bool(desired.scheduled or left)
+    left = bool(runs.queued or runs.active or runs.handled)
+    wanted = any(child.tracked or child.retry for child in children)
+    return not status.active and (desired.scheduled or left or wanted)
 
 
 def plan_runs(
@@ -102,7 +106,7 @@ def plan_runs(
     status = obey(desired, replace(status, runs=runs), now)
     runs = _again(desired, status.runs, own, now)
     runs = admit.admit(desired, runs, status.observed_generation, alarm)
-    starts, runs = _starts(desired, runs, own)
+    starts, runs = _starts(desired, runs, own, alarm)
     draft = summarize_runs(replace(status, runs=runs), desired, now)
     active = {each.uid for each in runs.active}
     return RunsPlan(
@@ -205,7 +209,7 @@ def _ended(runs: Runs, over: Active, child: Child | None, now: datetime) -> Runs
     failures = runs.failures
     if succeeded:
         failures = 0
-    elif ran and over.cancel_reason is None and reason != "Cancelled":
+    elif ran and over.cancel_reason is None and reason not in _ON_PURPOSE:
         failures += 1
     backfill = runs.backfill
     if backfill and over.id.trigger is Trigger.BACKFILL and over.retry is None:
@@ -254,7 +258,7 @@ def _again(desired: Desired, runs: Runs, own: Sequence[Child], now: datetime) ->
 
 
 def _starts(
-    desired: Desired, runs: Runs, own: Sequence[Child]
+    desired: Desired, runs: Runs, own: Sequence[Child], alarm: Alarm
 ) -> tuple[tuple[RunStart, ...], Runs]:
     """The runs to begin now. Those of the queue that have to wait say what for."""
     starts: list[RunStart] = []
@@ -262,25 +266,41 @@ def _starts(
     by_name = {child.key.name: child for child in own}
     room = min(MAX_ACTIVE - len(runs.active), RUNS_AT_ONCE)
     taken = admit.exclusive(desired) and admit.busy(runs, queued=False)
+    held = _held_back(desired, runs, alarm) if runs.queued else None
     for each in runs.queued:
         alone = admit.exclusive(desired) and each.id.trigger is not Trigger.BACKFILL
-        name = child_name(desired, each.id)
-        child = by_name.get(name)
-        held = desired.suspend or admit.paused(desired, runs)
         if held and each.id.trigger is not Trigger.RUN_NOW:
-            queued.append(replace(each, reason=SUSPENDED, message="begins when it is resumed"))
-            continue
-        if desired.template is None or (alone and taken) or len(starts) >= room:
-            waits = replace(each, reason=IN_PROGRESS, message="waits for runs before it to end")
-            queued.append(waits if alone and taken else each)
-            continue
-        taken = taken or alone
-        queued.append(each)
-        if child is None:
-            starts.append(RunStart(each.id, name, body=child_manifest(desired, each.id)))
-        elif not child.deleting:
-            starts.append(RunStart(each.id, name, adopt=child.uid))
+            queued.append(replace(each, reason=held[0], message=held[1]))
+        elif alone and taken:
+            message = "waits for runs before it to end"
+            queued.append(replace(each, reason=IN_PROGRESS, message=message))
+        else:
+            queued.append(each)
+            if desired.template is not None and len(starts) < room:
+                taken = taken or alone
+                starts += _start(desired, each.id, by_name)
     return tuple(starts), replace(runs, queued=tuple(queued))
+
+
+def _start(desired: Desired, run: RunId, by_name: Mapping[str, Child]) -> list[RunStart]:
+    name = child_name(desired, run)
+    child = by_name.get(name)
+    if child is None:
+        return [RunStart(run, name, body=child_manifest(desired, run))]
+    if child.deleting:
+        return []  # it was never recorded; once it is gone, there is a new one
+    return [RunStart(run, name, adopt=child.uid)]
+
+
+def _held_back(desired: Desired, runs: Runs, alarm: Alarm) -> tuple[str, str] | None:
+    """Why no run begins now but one that somebody asks for."""
+    if desired.suspend or admit.paused(desired, runs):
+        return SUSPENDED, "begins when the schedule goes on"
+    window = desired.schedule.blackout(alarm.now) if desired.schedule else None
+    if window is None:
+        return None
+    alarm.set(window.end)
+    return BLACKOUT, f'within the blackout "{window.name}"'
 
 
 def _is_to_stop(active: Active, by_uid: Mapping[str, Child]) -> bool:

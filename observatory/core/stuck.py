@@ -13,6 +13,8 @@ from datetime import datetime, timedelta
 from observatory.api.ending import EndingMode
 from observatory.api.status import Status
 from observatory.api.taskstatus import TaskPhase, TaskStatus
+from observatory.api.times import parse_time
+from observatory.api.types import JsonObject
 from observatory.core.attempts import BACKOFF
 from observatory.core.ending import expires
 from observatory.core.model import Desired, Pod
@@ -32,6 +34,7 @@ INVARIANTS = (
     "EndOverdue",
     "FinalizerOverdue",
     "ExpiryOverdue",
+    "FireTimeOverdue",
 )
 """What can be violated; the label of `observatory_invariant_violations_total`."""
 
@@ -62,6 +65,22 @@ def stuck(desired: Desired, status: Status, pods: Sequence[Pod], now: datetime) 
         over = pod.outcome.finished_at if pod.outcome else None
         if pod.tracked and pod.uid in ended and over is not None and over < before:
             yield Stuck("FinalizerOverdue", f"Pod {pod.key.name} is held, its end is stored")
+
+
+def fire_time_overdue(status: JsonObject, now: datetime) -> Stuck | None:
+    """A run that should have begun by its schedule, or have been skipped: from the stored status.
+
+    Thousands of schedules wait at a time: nothing is derived of them for this look.
+    """
+    times = status.get("nextRunTimes")
+    first = times[0] if isinstance(times, list) and times else None
+    try:
+        due = parse_time(first) if isinstance(first, str) else None
+    except ValueError:
+        return None
+    if due is None or due >= now - PATIENCE:
+        return None
+    return Stuck("FireTimeOverdue", f"its run of {due} has neither begun nor been skipped")
 
 
 def _run(desired: Desired, status: Status, before: datetime) -> Iterator[Stuck]:

@@ -118,7 +118,7 @@ class Reconciler:
         if self._rests(observatory, key, pods):
             return Result()
         known = self._derive(observatory, key)
-        children = scope.children_of(key)
+        children = tuple(child for child in scope.children_of(key) if child.owner_uid == uid)
         errors: list[KubeError] = []
         if strays := [pod for pod in pods if pod.owner_uid != uid]:
             # What is recorded stays ours, whatever has become of its owner reference.

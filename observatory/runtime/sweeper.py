@@ -11,7 +11,8 @@ from observatory.api.names import Key
 from observatory.api.status import Status, StatusError
 from observatory.api.types import JsonObject
 from observatory.core.desired import desire
-from observatory.core.stuck import Stuck, stuck
+from observatory.core.schedule import is_scheduled
+from observatory.core.stuck import Stuck, fire_time_overdue, stuck
 from observatory.runtime.cache import Cache, Scope
 from observatory.runtime.clock import Clock
 from observatory.runtime.watches import Enqueue
@@ -44,7 +45,9 @@ class Sweeper:
             if not scope.synced:
                 continue
             for observatory in list(scope.observatories.values()):
-                if _may_move(observatory):
+                if _waits_for_its_time(observatory):
+                    self._look_at_schedule(observatory)
+                elif _may_move(observatory):
                     self._look_at(observatory, scope)
                     await asyncio.sleep(0)
 
@@ -58,6 +61,11 @@ class Sweeper:
         for found in stuck(desired, status, pods, self._clock.now()):
             self._report(desired.key, found)
 
+    def _look_at_schedule(self, observatory: JsonObject) -> None:
+        if found := fire_time_overdue(observatory["status"], self._clock.now()):
+            metadata = observatory["metadata"]
+            self._report(Key(metadata["namespace"], metadata["name"]), found)
+
     def _report(self, key: Key, found: Stuck) -> None:
         self._metrics.invariant_violations.labels(found.invariant).inc()
         _log.error(
@@ -68,6 +76,14 @@ class Sweeper:
             what=found.what,
         )
         self._enqueue([key])
+
+
+def _waits_for_its_time(observatory: JsonObject) -> bool:
+    """Whether it is a schedule that has nothing of its own to run."""
+    status, spec = observatory.get("status"), observatory.get("spec")
+    if not isinstance(status, dict) or not isinstance(spec, dict):
+        return False
+    return is_scheduled(spec) and ("run" not in status or "completionTime" in status)
 
 
 def _may_move(observatory: JsonObject) -> bool:

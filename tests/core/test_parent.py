@@ -17,7 +17,7 @@ from observatory.api.names import (
 )
 from observatory.api.status import Status
 from observatory.core.model import Refused
-from observatory.core.parent import RETRY_REFUSED, plan_runs, settle_runs, tell_runs
+from observatory.core.parent import RETRY_REFUSED, concerns, plan_runs, settle_runs, tell_runs
 from tests.core.builders import KEY, UID
 from tests.core.family import Family, at
 
@@ -439,6 +439,46 @@ def test_an_edit_or_a_suspension_counts_failures_anew(how: str) -> None:
     assert family.condition() == ("True", "Scheduled")
 
 
+def test_suspended_what_is_queued_does_not_begin_either() -> None:
+    family = Family(concurrencyPolicy="Queue")
+    family.until("12:10")
+    family.edit(suspend=True)
+    family.end()
+    assert (family.active(), family.queued()) == ([], ["12:10"])
+    assert family.runs.queued[0].reason == "Suspended"
+    family.edit(suspend=False)
+    assert family.active() == ["12:10"]
+
+
+@pytest.mark.parametrize("reason", ["Stopped", "Terminated", "Cancelled"])
+def test_what_somebody_ended_is_no_failure_in_a_row(reason: str) -> None:
+    family = Family()
+    family.until("12:05")
+    family.fail(reason)
+    assert family.runs.failures == 0
+
+
+def test_a_run_of_a_schedule_that_was_taken_away_can_be_retried() -> None:
+    family = Family()
+    family.until("12:05")
+    name = family.runs.active[0].name
+    family.fail()
+    family.edit(schedule=None)
+    assert not concerns(family.desired, family.status, family.children)
+    family.retry(name, "r1")
+    assert family.active() == ["12:05"]
+
+
+def test_a_schedule_that_is_taken_away_leaves_no_next_times() -> None:
+    family = Family()
+    family.manifest["spec"].pop("schedule")
+    family.manifest["metadata"]["generation"] += 1
+    assert concerns(family.desired, family.status, family.children)
+    family.step()
+    assert (family.runs.next_times, family.runs.handled) == ((), ())
+    assert not concerns(family.desired, family.status, family.children)
+
+
 def test_jitter_delays_the_run_and_not_its_fire_time() -> None:
     family = Family(jitterSeconds=120)
     assert family.desired.schedule is not None
@@ -677,13 +717,28 @@ def test_within_a_blackout_no_run_begins_and_the_skipped_times_are_recorded() ->
     assert skip.message == 'within the blackout "upgrade"'
 
 
+def test_what_was_queued_before_a_blackout_begins_after_it() -> None:
+    window = {"name": "upgrade", "start": "2026-01-01T12:12:00Z", "end": "2026-01-01T12:20:00Z"}
+    family = Family(blackouts=[window], concurrencyPolicy="Queue")
+    family.until("12:13")
+    family.end()
+    assert (family.queued(), family.runs.queued[0].reason) == (["12:10"], "Blackout")
+    assert family.plan().requeue_at == at("12:15")
+    family.request("run-now", "n1")
+    family.end()
+    family.until("12:20")
+    assert family.started()[:3] == ["12:05", "12:13", "12:10"]
+
+
 def test_after_an_outage_the_latest_time_outside_of_blackouts_is_caught_up_on() -> None:
     window = {"name": "upgrade", "start": "2026-01-01T12:10:00Z", "end": "2026-01-01T13:00:00Z"}
     family = Family(blackouts=[window])
     family.sleep_until("12:58")
 
-    assert family.started() == ["12:05"]
     assert family.skipped() == [("12:10", "Blackout")]
+    assert family.queued() == ["12:05"]
+    family.until("13:00")
+    assert family.started() == ["12:05", "13:00"]
 
 
 def test_a_schedule_that_blackouts_cover_for_ever_says_so() -> None:

@@ -16,6 +16,7 @@ from observatory.api.names import (
     Key,
 )
 from observatory.api.types import JsonObject
+from observatory.core.owners import owner_reference
 from observatory.kube.api import PatchKind
 from observatory.kube.errors import Conflict, KubeError, TransportError
 from observatory.simulation.apiserver import Request
@@ -301,3 +302,14 @@ def test_a_late_patch_takes_nothing_back() -> None:
     assert world.get(key.name)["metadata"]["finalizers"] == [FINALIZER]
     with pytest.raises(Conflict):
         world.server.patch_now(OBSERVATORIES, key, patch, kind=PatchKind.MERGE)
+
+
+def test_a_run_of_a_namesake_keeps_nobody_back() -> None:
+    world = World()
+    world.apply(observatory("night", task("a")))
+    body = observatory("left-over", task("x"))
+    owner = owner_reference("night", "uid-of-its-predecessor")
+    body["metadata"] |= {"finalizers": [FINALIZER], "ownerReferences": [owner]}
+    world.apply(body)
+    world.run("night")
+    assert world.status("night")["phase"] == "Succeeded"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
+
+import pytest
 
 from observatory.api.names import KIND, OBSERVATORIES, Key
 from observatory.api.types import JsonObject
 from observatory.machinery.instant import Instant
 from observatory.runtime.sweeper import Sweeper
 from observatory.telemetry.metrics import Metrics
-from tests.runtime.world import KEY, NAMESPACE, World, task, world_of
+from tests.runtime.world import KEY, NAMESPACE, World, observatory, task, world_of
 
 
 class Now:
@@ -72,3 +75,23 @@ def test_what_has_ended_and_what_cannot_be_read_keeps_nobody_from_being_looked_a
         world.server.storage.put(OBSERVATORIES, Key(NAMESPACE, name), broken)
 
     assert swept(world) == ([KEY], 1)
+
+
+@pytest.mark.parametrize(("seconds", "found"), [(59, 0), (61, 1)])
+def test_a_fire_time_that_nobody_saw_to_is_found_after_a_minute(seconds: int, found: int) -> None:
+    world = World()
+    world.apply(observatory("night", task("a"), schedule="*/5 * * * *"))
+    world.step("night")
+    world.now += timedelta(minutes=5, seconds=seconds)
+    again, count = swept(world)
+    assert (again, count) == ([KEY] * found, found)
+
+
+@pytest.mark.parametrize("times", [["x"], [5], "x", []])
+def test_times_that_are_none_keep_nobody_from_being_looked_at(times: object) -> None:
+    world = World()
+    world.apply(observatory("night", task("a"), schedule="*/5 * * * *"))
+    stored = world.get("night")
+    stored["status"] = {"nextRunTimes": times}
+    world.server.storage.put(OBSERVATORIES, KEY, stored)
+    assert swept(world) == ([], 0)
