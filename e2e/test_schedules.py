@@ -11,9 +11,11 @@ from datetime import datetime, timedelta
 from functools import partial
 from itertools import pairwise
 from operator import lt
+from pathlib import Path
 
 import pytest
 
+from e2e import ledger
 from e2e.workflows import workflow
 from tests.support.cluster import LABELS, Cluster, JsonObject, Operator, eventually, now
 
@@ -26,9 +28,20 @@ LONG = 75
 ENOUGH = {"successfulRunsHistoryLimit": 100, "failedRunsHistoryLimit": 100}
 
 
+# Also what is ended by SIGTERM writes when it ends: then nothing of it runs any more.
+_SCRIPT = """
+say() {{ read up _ < /proc/uptime; echo "{name} $POD $1 $up" >> {mount}/ledger; }}
+echo $OBSERVATORY_SCHEDULED_TIME
+say start
+trap 'say end; exit 143' TERM
+sleep {seconds} & wait $!
+say end
+"""
+
+
 def schedule(namespace: str, name: str, seconds: int, **spec: object) -> JsonObject:
-    script = f"trap 'exit 143' TERM; echo $OBSERVATORY_SCHEDULED_TIME; sleep {seconds} & wait $!"
-    task = {"name": name, "image": "busybox:1.36", "command": ["sh", "-c", script]}
+    task = ledger.task(name)
+    task["args"] = [_SCRIPT.format(name=name, seconds=seconds, mount=ledger.MOUNT)]
     made = workflow(namespace, name, task)
     made["spec"] |= {"schedule": "* * * * *", **ENOUGH, **spec}
     return made
@@ -54,17 +67,14 @@ def skipped(status: JsonObject) -> dict[datetime, str]:
     return found
 
 
-def ran(cluster: Cluster, namespace: str, name: str) -> list[tuple[datetime, datetime]]:
-    """When the containers of a schedule ran, from their own statuses."""
-    selector = f"{LABELS}/task={name}"
-    spans = []
-    for pod in cluster.get("pods", "-n", namespace, "-l", selector)["items"]:
-        for container in pod["status"].get("containerStatuses", ()):
-            ended = container["state"].get("terminated")
-            if ended:
-                begin, end = ended["startedAt"], ended["finishedAt"]
-                spans.append((datetime.fromisoformat(begin), datetime.fromisoformat(end)))
-    return sorted(spans)
+def ran(folder: Path, name: str) -> list[tuple[float, float]]:
+    """When the containers of a schedule ran, in seconds since the boot, as they wrote it."""
+    spans: dict[str, dict[str, float]] = {}
+    for line in ledger.lines(folder):
+        if line.task == name:
+            assert line.what not in spans.setdefault(line.pod_uid, {}), "a container ran twice"
+            spans[line.pod_uid][line.what] = line.at
+    return sorted((span["start"], span["end"]) for span in spans.values())
 
 
 def at_rest(cluster: Cluster, namespace: str, name: str) -> JsonObject:
@@ -77,7 +87,7 @@ def at_rest(cluster: Cluster, namespace: str, name: str) -> JsonObject:
 
 
 def test_each_minute_has_its_run_or_a_reason_though_the_operator_is_killed_twice(
-    cluster: Cluster, namespace: str, operator: Operator
+    cluster: Cluster, namespace: str, operator: Operator, folder: Path
 ) -> None:
     policies = ("Forbid", "Replace", "Queue")
     cluster.apply(schedule(namespace, "quick", 3))
@@ -109,7 +119,7 @@ def test_each_minute_has_its_run_or_a_reason_though_the_operator_is_killed_twice
         }
         assert times.keys() | reasons.keys() | queued >= wanted, name
         assert not times.keys() & reasons.keys(), name
-        spans = ran(cluster, namespace, name)
+        spans = ran(folder, name)
         assert len(spans) == len(times), "each run has had one container"
         if name != "quick":
             assert all(end <= begin for (_, end), (begin, _) in pairwise(spans)), spans
@@ -124,7 +134,7 @@ def test_each_minute_has_its_run_or_a_reason_though_the_operator_is_killed_twice
 
 
 def test_a_run_now_knows_its_time_and_its_parent_shows_how_it_went(
-    cluster: Cluster, namespace: str, operator: Operator
+    cluster: Cluster, namespace: str, operator: Operator, folder: Path
 ) -> None:
     made = schedule(namespace, "yearly", 0)
     made["spec"]["schedule"] = "0 0 1 1 *"
@@ -134,6 +144,7 @@ def test_a_run_now_knows_its_time_and_its_parent_shows_how_it_went(
         lambda: cluster.status(namespace, "yearly"), lambda seen: seen.get("lastSuccessTime")
     )
     (time,) = runs_of(cluster, namespace, "yearly")
+    assert len(ran(folder, "yearly")) == 1
     logs = cluster.kubectl("logs", "-n", namespace, "-l", f"{LABELS}/task=yearly")
     assert datetime.fromisoformat(logs.strip()) == time
     assert status["phase"] == "Succeeded"
