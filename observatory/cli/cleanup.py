@@ -32,7 +32,7 @@ examples:
   observatory cleanup                      let go of it, in all namespaces
   observatory cleanup --namespace etl      in one namespace
 
-What is held: Pods by the finalizer {pods}
+What is held: Pods, and runs of schedules, by the finalizer {pods}
 until their outcome is in a status, and Observatories by {observatories}
 until their `finally` has run. While an operator runs it does this by itself, and would put them on
 again: stop it first. Outcomes that it has not seen yet are lost.
@@ -86,17 +86,18 @@ async def refuse_while_led(api: Api, now: datetime) -> None:
 async def let_go(api: Api, namespace: str | None, *, dry_run: bool) -> int:
     """Remove our finalizers; print each object, and how many there were."""
     count = 0
-    for resource, finalizer, params in (
-        (PODS, FINALIZER, {"labelSelector": LABEL_OBSERVATORY}),
-        (OBSERVATORIES, FINALLY, {}),
+    for resource, ours, params in (
+        (PODS, {FINALIZER}, {"labelSelector": LABEL_OBSERVATORY}),
+        (OBSERVATORIES, {FINALLY, FINALIZER}, {}),
     ):
         async for item in _pages(api, resource, namespace, params):
             metadata = item["metadata"]
-            if finalizer not in (metadata.get("finalizers") or ()):
+            held_by = ours.intersection(metadata.get("finalizers") or ())
+            if not held_by:
                 continue
             count += 1
             key = Key(metadata["namespace"], metadata["name"])
-            if not dry_run:
+            for finalizer in () if dry_run else sorted(held_by):
                 await _remove(api, resource, key, finalizer)
             print(f"{resource.kind.lower()}/{key}: {'held' if dry_run else 'let go'}")
     print(f"{count} {'are held' if dry_run else 'let go'}")

@@ -27,6 +27,7 @@ _REASONS = {
     "Forbid": {"RunInProgress", "Superseded"},
     "Replace": {"Superseded"},
 }
+_BEFORE = "1970-01-01T00:00:00Z"
 _ALWAYS = {"Missed", "DeadlineExceeded", "Stopped"}
 
 
@@ -77,7 +78,7 @@ class RunFacts:
     def _see_parent(self, entry: Entry, stored: JsonObject) -> None:
         metadata, spec = stored["metadata"], stored.get("spec") or {}
         status = stored.get("status") or {}
-        created = datetime.fromisoformat(metadata["creationTimestamp"])
+        created = datetime.fromisoformat(metadata.get("creationTimestamp", _BEFORE))
         parent = self._parents.setdefault(metadata["uid"], _Parent(spec, status, created))
         if entry.new is None:
             parent.gone = True

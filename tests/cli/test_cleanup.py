@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from observatory.api.names import FINALLY, LEASES, OBSERVATORIES, PODS, Key
+from observatory.api.names import FINALIZER, FINALLY, LEASES, OBSERVATORIES, PODS, Key
 from observatory.api.times import micro_time
 from observatory.api.types import JsonObject
 from observatory.cli.cleanup import let_go, refuse_while_led
@@ -39,6 +39,17 @@ def test_everything_that_is_held_is_let_go(capsys: pytest.CaptureFixture[str]) -
     assert list(world.server.storage.items(OBSERVATORIES, None)) == []
     told = capsys.readouterr().out.splitlines()
     assert [line.partition("/")[0] for line in told] == ["pod", "pod", "observatory", "3 let go"]
+
+
+def test_a_run_of_a_schedule_is_let_go_by_both_of_its_finalizers() -> None:
+    world = left_behind()
+    stored = world.get("night")
+    stored["metadata"]["finalizers"] = [FINALIZER, FINALLY]
+    world.server.storage.put(OBSERVATORIES, KEY, stored)
+
+    assert asyncio.run(let_go(world.server, None, dry_run=False)) == 0
+
+    assert list(world.server.storage.items(OBSERVATORIES, None)) == []
 
 
 def test_a_dry_run_shows_it_and_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:

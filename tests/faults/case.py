@@ -20,6 +20,7 @@ class Expect:
 
     Attributes:
         run: The number of the run that ends last.
+        runs: How many runs a schedule has had, all of which have succeeded.
         gone: The Observatory has been deleted, and all of its Pods with it.
         disturbed: Tasks whose Pods others have deleted or changed: they may fail.
         failed: Tasks that must fail, though not by their script.
@@ -31,6 +32,7 @@ class Expect:
     """
 
     run: int = 1
+    runs: int = 0
     gone: bool = False
     disturbed: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()

@@ -30,6 +30,7 @@ from observatory.api.names import (
 )
 from observatory.simulation.history import Violation
 from observatory.simulation.invariants import Invariants
+from observatory.simulation.runfacts import RunFacts
 from observatory.simulation.storage import Entry
 from tests.faults import oracle
 from tests.faults.case import NAME, Case, parse_case
@@ -78,8 +79,10 @@ def check(evidence: Evidence) -> list[str]:
     tampered = set(evidence.result.get("tampered", ()))
     squatters = set(evidence.result.get("squatters", ()))
     invariants = Invariants(excused={*squatters, *evidence.result.get("flipped", ())})
+    runs = RunFacts()
     for entry in evidence.history:
         invariants.see(entry)
+        runs.see(entry)
     for uid in squatters & invariants.recorded.keys():
         invariants.violations.append(
             Violation("I1", 0, f"a status records the Pod {uid}, which the operator never made")
@@ -90,6 +93,10 @@ def check(evidence: Evidence) -> list[str]:
     case = evidence.case
     if case is not None and not case.expect.kept:
         invariants.see_rest(last, pods)
+        runs.see_rest(
+            last, (obj for (plural, _), obj in stored.items() if plural == OBSERVATORIES.plural)
+        )
+    invariants.violations += runs.violations
     found = [str(each) for each in invariants.violations if not _excused(each, tampered)]
     if case is not None:
         found += _end(case, stored, pods)
@@ -135,6 +142,9 @@ def _end(
         yield "I5: the Observatory is gone"
         return
     status = obj.get("status") or {}
+    if expect.runs:
+        yield from _runs(expect.runs, status)
+        return
     if expect.phase:
         if status.get("phase", "Pending") != expect.phase:
             yield f"I6: the phase is {status.get('phase')}, and not {expect.phase}"
@@ -148,6 +158,14 @@ def _end(
         return
     for text in oracle.wrong(obj["spec"]["tasks"], status, expect.disturbed, expect.failed):
         yield f"I6: {text}"
+
+
+def _runs(count: int, status: JsonObject) -> Iterator[str]:
+    """I5, I6: a schedule has had so many runs, and all have succeeded."""
+    history = status.get("runHistory", ())
+    phases = [each["phase"] for each in history]
+    if phases != ["Succeeded"] * count or status.get("activeRuns"):
+        yield f"I6: {count} runs were to succeed; the history is {phases}: {status.get('message')}"
 
 
 def _audit(evidence: Evidence, case: Case) -> Iterator[str]:
@@ -170,7 +188,7 @@ def _audit(evidence: Evidence, case: Case) -> Iterator[str]:
     pods = len({entry.key for entry in evidence.history if entry.resource == PODS})
     bound = 3 * pods + 2 * len(case.tasks) * max(case.expect.run, 1) + 20
     bound *= 2 if case.faults or case.steps else 1
-    bound *= case.operators
+    bound = (bound + 10 * case.expect.runs) * case.operators
     if len(steady) > bound:
         yield f"I14: {len(steady)} writes; {bound} would be many"
     if not case.expect.denied:
@@ -198,7 +216,10 @@ def _foreign(history: list[Entry], writes: list[JsonObject]) -> Iterator[str]:
         place = (ref["resource"], ref.get("name", ""))
         if place in strangers and each["verb"] != "create" and _code(each) < 300:
             yield f"I9: a write to what is not ours: {_told(each)}"
-        if ref["resource"] == OBSERVATORIES.plural and ref.get("subresource") != "status":
+        of_a_run = each["verb"] == "create" or ref.get("name") != NAME
+        if ref["resource"] == OBSERVATORIES.plural and not (
+            ref.get("subresource") == "status" or of_a_run
+        ):
             yield f"I9: a write to an Observatory beside its status: {_told(each)}"
 
 

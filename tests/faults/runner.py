@@ -26,7 +26,7 @@ from tests.faults.processes import Operator, Zygote
 from tests.faults.proxy import Proxy
 from tests.faults.recorder import Recorder, State
 from tests.faults.site import Site, clear, kubeconfig, prepare
-from tests.faults.steps import LEASE, StepError, Steps, held, pods, status_of
+from tests.faults.steps import LEASE, StepError, Steps, held, held_runs, pods, status_of
 from tests.faults.upstream import AnswerError, Upstream
 
 JsonObject = dict[str, Any]
@@ -234,6 +234,9 @@ class Trial:
         if expect.gone:
             return ("observatories", NAME) not in state and (expect.kept or not ours)
         status = status_of(state)
+        if expect.runs:
+            over = len(status.get("runHistory", ())) >= expect.runs
+            return free and over and not status.get("activeRuns") and not any(held_runs(state))
         if not expect.phase:
             return free and "completionTime" in status and status.get("run", 0) >= expect.run
         told = expect.message in (status.get("message") or "")

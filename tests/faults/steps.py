@@ -201,6 +201,10 @@ def condition(when: JsonObject) -> Callable[[State], bool]:
             return lambda state: rows(state).get(task, {}).get("phase") == phase
         case {"pod": str(task), "is": str(how)}:
             return lambda state: _is(pod_of(state, task), how)
+        case {"known": _}:
+            return lambda state: "nextRunTimes" in status_of(state)
+        case {"begun": int(run)}:
+            return lambda state: status_of(state).get("latestRun", 0) >= run
         case {"ended": int(run)}:
             return lambda state: _ended(state, run)
         case {"leader": _}:
@@ -259,6 +263,15 @@ def pod_of(state: State, task: str) -> JsonObject | None:
 def _ended(state: State, run: int) -> bool:
     status = status_of(state)
     return status.get("run") == run and "completionTime" in status
+
+
+def held_runs(state: State) -> list[str]:
+    """The runs of a schedule that have a finalizer of ours."""
+    return [
+        name
+        for (plural, name), obj in state.items()
+        if plural == "observatories" and FINALIZER in obj["metadata"].get("finalizers", ())
+    ]
 
 
 def held(pod: JsonObject) -> bool:

@@ -247,6 +247,7 @@ def suite(writes: Mapping[str, int]) -> list[Case]:
     cases += storms(diamond, (2, 5, 11))
     cases += leaders(chain, (2, 3, 6))
     cases += leaders(WORKLOADS["delete"], (5,))
+    cases += leaders(WORKLOADS["runs"], (3, 12))
     cases += others()
     return cases
 

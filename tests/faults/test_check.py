@@ -280,3 +280,35 @@ def test_entries_of_a_removal_carry_the_version_of_the_removal() -> None:
     assert (removed.key, removed.new) == (Key("ns", "p"), None)
     assert removed.removed is not None
     assert removed.removed["metadata"]["resourceVersion"] == "7"
+
+
+def scheduled(**status: object) -> JsonObject:
+    made = run()
+    made["spec"] = {"schedule": "@daily", "concurrencyPolicy": "Queue", "tasks": TASKS}
+    return {**made, "status": {"latestRun": 2, **status}}
+
+
+def active(*uids: str) -> list[JsonObject]:
+    return [
+        {"uid": uid, "number": number, "schedule": "default", "time": f"t{number}",
+         "trigger": "RunNow"}
+        for number, uid in enumerate(uids, 1)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("status", "wrong"),
+    [
+        ({"runHistory": [{"phase": "Succeeded"}] * 2}, []),
+        ({"runHistory": [{"phase": "Succeeded"}]}, ["I6"]),
+        ({"runHistory": [{"phase": "Succeeded"}, {"phase": "Failed"}]}, ["I6"]),
+        ({"runHistory": [{"phase": "Succeeded"}] * 2, "activeRuns": active("x")}, ["I6"]),
+        ({"activeRuns": active("x", "y")}, ["I11", "I6"]),
+    ],
+)
+def test_a_schedule_has_had_its_runs_one_after_the_other(
+    status: JsonObject, wrong: list[str]
+) -> None:
+    case = Case("case", {"tasks": TASKS}, expect=Expect(runs=2))
+    texts = found([(OBSERVATORIES, scheduled(**status))], case=case)
+    assert [text.partition(" ")[0].rstrip(":") for text in texts] == wrong

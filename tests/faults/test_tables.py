@@ -10,7 +10,7 @@ from tests.faults import oracle, suite, tables
 from tests.faults.case import Case, parse_case
 from tests.faults.plan import Fault, On
 from tests.faults.runner import Verdict
-from tests.faults.steps import StepError, condition
+from tests.faults.steps import StepError, condition, held_runs
 from tests.faults.workloads import WORKLOADS
 from tests.integration.workflows import task
 
@@ -71,8 +71,25 @@ def test_steps_wait_for_what_etcd_has_and_nobody_waits_for_what_cannot_be_said()
     assert condition({"task": "a", "phase": "Running"})(state)
     assert not condition({"task": "a", "phase": "Succeeded"})(state)
     assert condition({"pod": "a", "is": "gone"})(state)
+    schedule = {("observatories", "run"): {"status": {"nextRunTimes": ["x"], "latestRun": 1}}}
+    assert condition({"known": True})(schedule)
+    assert not condition({"known": True})(state)
+    assert [condition({"begun": run})(schedule) for run in (1, 2)] == [True, False]
     with pytest.raises(StepError):
         condition({"moon": "full"})
+
+
+def test_a_run_of_a_schedule_is_held_by_our_finalizer() -> None:
+    def one(*finalizers: str) -> dict[str, object]:
+        return {"metadata": {"finalizers": list(finalizers)}}
+
+    ours = "workflow.seventh-horizon.io/tracking"
+    state = {
+        ("observatories", "a"): one(ours),
+        ("observatories", "b"): one("x"),
+        ("pods", "c"): one(ours),
+    }
+    assert held_runs(state) == ["a"]
 
 
 def test_the_last_line_has_the_figures(tmp_path: Path) -> None:

@@ -75,7 +75,21 @@ def limited() -> Case:
     return Case("limit", {"tasks": FAN_OUT, "maxConcurrent": 2}, steps=steps)
 
 
+def scheduled() -> Case:
+    """A schedule that is asked for a run, and for another one while that runs: it has to wait."""
+    spec = {"schedule": "0 0 29 2 *", "concurrencyPolicy": "Queue", "tasks": [PAIR[0]]}
+    ask = "workflow.seventh-horizon.io/run-now"
+    steps = tuple(
+        {"when": when, "do": {"merge": {"metadata": {"annotations": {ask: nonce}}}}}
+        for nonce, when in (("n1", {"known": True}), ("n2", {"begun": 1}))
+    )
+    return Case("runs", spec, steps=steps, expect=Expect(runs=2))
+
+
 WORKLOADS = {
     case.name: case
-    for case in (chain(), diamond(), fan_out(), deleted(), edited(), suspended(), limited())
+    for case in (
+        *(chain(), diamond(), fan_out(), deleted(), edited(), suspended(), limited()),
+        scheduled(),
+    )
 }
