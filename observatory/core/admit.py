@@ -67,9 +67,16 @@ def admit(desired: Desired, runs: Runs, generation: int, alarm: Alarm) -> Runs:
     runs = replace(runs, handled=handled)
     if not (desired.suspend or paused(desired, runs)):
         new = frozenset(each.name for each in handled if known.get(each.name) != each)
-        runs = _take_due(schedule, runs, new, now)
-        alarm.set(next_due(schedule, {each.name: each.time for each in runs.handled}))
+        following = next_due(schedule, _times(runs))
+        if following is not None and following <= now:
+            runs = _take_due(schedule, runs, new, now)
+            following = next_due(schedule, _times(runs))
+        alarm.set(following)
     return _go_on(None if desired.suspend else schedule, runs, now)
+
+
+def _times(runs: Runs) -> dict[str, datetime]:
+    return {each.name: each.time for each in runs.handled}
 
 
 def _take_due(schedule: Schedule, runs: Runs, new: frozenset[str], now: datetime) -> Runs:

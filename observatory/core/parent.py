@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from observatory.api.names import FINALLY, admission
-from observatory.api.runs import Active, Ended, Queued, RunId, Runs, Trigger
+from observatory.api.runs import NO_RUNS, Active, Ended, Queued, RunId, Runs, Trigger
 from observatory.api.runsschema import HISTORY_SHOWN, MAX_ACTIVE
 from observatory.api.status import Status
 from observatory.api.times import whole_seconds
@@ -99,6 +99,7 @@ def plan_runs(
     if desired.deleting:
         return RunsPlan(status, finish=tuple(each for each in own if _may_go(each)))
     alarm = Alarm(now)
+    known = status.runs if status.observed_generation == desired.generation else NO_RUNS
     by_uid = {child.uid: child for child in own}
     runs, verify = _see_ends(status.runs, by_uid, now)
     if desired.suspend or status.observed_generation != desired.generation:
@@ -107,7 +108,7 @@ def plan_runs(
     runs = _again(desired, status.runs, own, now)
     runs = admit.admit(desired, runs, status.observed_generation, alarm)
     starts, runs = _starts(desired, runs, own, alarm)
-    draft = summarize_runs(replace(status, runs=runs), desired, now)
+    draft = summarize_runs(replace(status, runs=runs), desired, now, known)
     active = {each.uid for each in runs.active}
     return RunsPlan(
         draft=draft,
@@ -139,7 +140,7 @@ def settle_runs(plan: RunsPlan, answers: RunAnswers, desired: Desired, now: date
         else:
             queued.append(each)
     runs = replace(runs, queued=tuple(queued))
-    return summarize_runs(replace(plan.draft, runs=runs), desired, now)
+    return summarize_runs(replace(plan.draft, runs=runs), desired, now, plan.draft.runs)
 
 
 def admissions(status: Status, children: Sequence[Child]) -> tuple[Active, ...]:

@@ -31,14 +31,19 @@ SKEW = timedelta(minutes=1)
 _MESSAGE_LENGTH = 1024
 
 
-def summarize_runs(status: Status, desired: Desired, now: datetime) -> Status:
-    """The status with everything derived anew. The same runs and spec give the same status."""
+def summarize_runs(status: Status, desired: Desired, now: datetime, known: Runs) -> Status:
+    """The status with everything derived anew. The same runs and spec give the same status.
+
+    `known` are runs whose next times are right for this spec, or that have none.
+    """
     runs = status.runs
     reason, message = _scheduled(desired, status, now)
     times: tuple[datetime, ...] = ()
     if reason in (Reason.SCHEDULED, Reason.CLOCK_SKEW) and desired.schedule is not None:
         handled = {each.name: each.time for each in runs.handled}
-        times = next_starts(desired.schedule, handled, NEXT_SHOWN)
+        same = known.handled == runs.handled  # searching is most of what a plan costs
+        times = known.next_times if same else ()
+        times = times or next_starts(desired.schedule, handled, NEXT_SHOWN)
         if not times:
             reason, message = Reason.NEVER_FIRES, "No fire time is left that isn't blacked out"
     conditions = tuple(
