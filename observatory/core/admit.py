@@ -20,10 +20,7 @@ QUEUE_FULL = "QueueFull"
 STOPPED = "Stopped"
 TERMINATED = "Terminated"
 REPLACED = "Replaced"
-_SECOND = timedelta(seconds=1)
 _ZERO = timedelta()
-MOST_AT_ONCE = 50
-"""Runs of a backfill that may be on at the same time."""
 
 
 def exclusive(desired: Desired) -> bool:

@@ -267,4 +267,6 @@ def install(cluster: Cluster) -> None:
     """Install the CRD."""
     cluster.kubectl("apply", "--server-side", "-f", str(ROOT / "manifests" / "crd"))
     crd = f"crd/observatories.{LABELS}"
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=60s", crd)
+    # kubectl takes it for an error that there are no conditions yet: first wait for these.
+    for what in ("jsonpath={.status.acceptedNames.plural}=observatories", "condition=Established"):
+        cluster.kubectl("wait", f"--for={what}", "--timeout=60s", crd)
