@@ -35,7 +35,7 @@ class ClockWatch:
             moved = self._difference() - known
             if abs(moved) > TOLERANCE_SECONDS:
                 known += moved
-                _log.warning("Clock was set; everything is looked at anew", seconds=round(moved, 3))
+                _log.warning("Clock was set; everything is looked at anew", jump=round(moved, 3))
                 for scope in self._cache.scopes.values():
                     if scope.synced:
                         self._enqueue(scope.keys(), initial=True)

@@ -43,6 +43,7 @@ VOCABULARY: Mapping[str, str] = {
     "error": "what went wrong, in one line",
     "exception": "the traceback of an unexpected error",
     "count": "how many",
+    "jump": "how far the clock of the day was set, in seconds",
     "duration": "how long something took, in seconds",
     "retryAfter": "when it is tried again, in seconds from now",
     "lease": "namespace and name of the Lease",
