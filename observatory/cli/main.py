@@ -44,6 +44,7 @@ examples:
   observatory validate workflow.yaml     check a workflow before it is applied
   observatory run --leader-elect         run the operator
   observatory retry my-workflow          run again what failed
+  observatory schedule "H 3 * * 1-5"     when that fires
   observatory validate --help            all about one command
 
 Exit codes: 0 all is well, 1 what was asked about is not, 2 the command could not do its work.
