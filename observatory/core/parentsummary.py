@@ -76,8 +76,9 @@ def _scheduled(desired: Desired, status: Status, now: datetime) -> tuple[Reason,
     if desired.suspend:
         return Reason.SUSPENDED, "Suspended: set spec.suspend to false to go on"
     if admit.paused(desired, runs):
-        text = f"Paused after {runs.failures} failed runs in a row: mend the spec, run it now with "
-        return Reason.TOO_MANY_FAILURES, text + "success, or suspend and resume it"
+        failed = f"{runs.failures} failed run{'' if runs.failures == 1 else 's'} in a row"
+        remedy = "mend the spec, run it now with success, or suspend and resume it"
+        return Reason.TOO_MANY_FAILURES, f"Paused after {failed}: {remedy}"
     ahead = max((each.time for each in runs.handled), default=now)
     text = f"The clock was ahead: fire times up to {ahead:%Y-%m-%dT%H:%MZ} have been handled"
     told = find_condition(status.conditions, SCHEDULED)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from observatory.api.conditions import VALID, Reason, find_condition
+from observatory.api.conditions import SCHEDULED, VALID, Reason, find_condition
 from observatory.api.fielderrors import list_errors
 from observatory.api.status import Phase, Status
 from observatory.api.taskstatus import TaskPhase, TaskStatus
 from observatory.core.model import Desired, Event
 from observatory.core.summary import TOO_LARGE, describe_failure
+
+_PAUSED = frozenset({Reason.TOO_MANY_FAILURES, Reason.NEVER_FIRES, Reason.CLOCK_SKEW})
+"""Why a schedule begins no run, though nobody has suspended it."""
 
 
 def tell(before: Status, after: Status, desired: Desired) -> tuple[Event, ...]:
@@ -35,8 +38,11 @@ def tell(before: Status, after: Status, desired: Desired) -> tuple[Event, ...]:
 
 
 def tell_requests(before: Status, after: Status, desired: Desired) -> tuple[Event, ...]:
-    """The Events about what is wrong with the spec, and about requests that are refused."""
+    """The Events about what is wrong with the spec or its schedule, and about refused requests."""
     events = []
+    was, now = (find_condition(status.conditions, SCHEDULED) for status in (before, after))
+    if now is not None and now.reason in _PAUSED and (was is None or was.reason != now.reason):
+        events.append(Event("SchedulePaused", now.message, action="Schedule", warning=True))
     if desired.errors and _valid(before) != _valid(after):
         note = f"Nothing will be started until it is mended: {list_errors(desired.errors)}"
         events.append(Event("Invalid", note, action="Validate", warning=True))

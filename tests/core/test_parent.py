@@ -18,6 +18,7 @@ from observatory.api.names import (
 from observatory.api.status import Status
 from observatory.core.model import Refused
 from observatory.core.parent import RETRY_REFUSED, concerns, plan_runs, settle_runs, tell_runs
+from observatory.core.tell import tell_requests
 from tests.core.builders import KEY, UID
 from tests.core.family import Family, at
 
@@ -423,6 +424,19 @@ def test_after_failures_in_a_row_it_pauses_and_says_so() -> None:
     family.request("run-now", "n1")
     family.end()
     assert family.started()[2:] == ["12:21", "12:20"]  # and what was missed meanwhile
+
+
+def test_that_it_pauses_is_an_event_once() -> None:
+    family = Family(pauseAfterConsecutiveFailures=1)
+    family.until("12:05")
+    before = family.status
+    family.fail()
+    (event,) = tell_requests(before, family.status, family.desired)
+    assert (event.reason, event.warning) == ("SchedulePaused", True)
+    assert "1 failed run in a row" in event.note
+    paused = family.status
+    family.until("12:10")
+    assert tell_requests(paused, family.status, family.desired) == ()
 
 
 @pytest.mark.parametrize("how", ["edit", "suspend"])
