@@ -179,11 +179,15 @@ def test_the_columns_show_how_far_and_why_not_further(cluster: Cluster) -> None:
     assert "patched" in patch_status(cluster, "columns", status)
     get = ("get", "obsy", "columns", "-n", NAMESPACE)
     header, row = cluster.kubectl(*get).splitlines()
-    assert header.split() == ["NAME", "PHASE", "PROGRESS", "DURATION", "AGE", "MESSAGE"]
+    assert re.split(" {2,}", header) == [
+        *("NAME", "PHASE", "PROGRESS", "DURATION", "NEXT RUN", "AGE", "MESSAGE")
+    ]
     assert row.split()[:3] == ["columns", "Running", "0/1"]
     assert row.endswith("Running a")
-    wide = cluster.kubectl(*get, "-o", "wide").splitlines()[0].split()
-    assert wide[5:] == ["RUN", "REVISION", "SCHEDULE", "SUSPEND", "MESSAGE"]
+    wide = re.split(" {2,}", cluster.kubectl(*get, "-o", "wide").splitlines()[0])
+    assert wide[6:] == [
+        *("RUN", "REVISION", "SCHEDULE", "LAST RUN", "LAST SUCCESS", "SUSPEND", "MESSAGE")
+    ]
 
 
 def test_the_phase_can_be_selected(cluster: Cluster) -> None:

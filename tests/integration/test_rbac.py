@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Container
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from tests.integration.account import (
 )
 from tests.integration.test_admission import delete_unwanted, suspended, waiting
 from tests.integration.workflows import Runs, task
-from tests.support.cluster import ROOT, Cluster, JsonObject, Operator, eventually, now
+from tests.support.cluster import LABELS, ROOT, Cluster, JsonObject, Operator, eventually, now
 
 pytestmark = pytest.mark.integration
 
@@ -57,8 +58,8 @@ def test_every_right_is_needed_and_no_other(
     assert wrote == {namespace}
 
 
-def contains(part: str, text: str) -> bool:
-    """Whether a text has a part."""
+def contains(part: str, text: Container[str]) -> bool:
+    """Whether a text has a part, or a status a field."""
     return part in text
 
 
@@ -95,6 +96,12 @@ def make_it_use_its_rights(runs: Runs, operator: Operator) -> None:
     runs.kubectl("patch", "pod", name, "--type=merge", "-p", remove)
     runs.kubectl("delete", "pod", name, "--grace-period=0", "--force")
     assert runs.end("bereft")["failure"]["reason"] == "PodLost"
+
+    runs.apply("nightly", task("a"), schedule="0 0 29 2 *")
+    eventually(partial(runs.status, "nightly"), partial(contains, "nextRunTimes"))
+    ask = {"metadata": {"annotations": {f"{LABELS}/run-now": "n1"}}}
+    runs.merge("nightly", ask)
+    eventually(partial(runs.status, "nightly"), partial(contains, "runHistory"))
 
     last = {"finally": [task("last")]}
     runs.apply("mortal", task("a"), ttlSecondsAfterFinished=1, podRetention="None", **last)

@@ -170,7 +170,8 @@ def test_a_run_is_retried_as_its_parent_lets_it(runs: Runs, cluster: Cluster) ->
     assert runs.status(first["name"])["run"] == 2
 
 
-def test_what_the_api_server_refuses_of_a_schedule(runs: Runs) -> None:
+def test_what_the_api_server_refuses_of_a_schedule(cluster: Cluster, namespace: str) -> None:
+    runs = Runs(cluster, namespace)
     for spec in (
         {"concurrencyPolicy": "Deny"},
         {"startingDeadlineSeconds": 1},
@@ -179,7 +180,7 @@ def test_what_the_api_server_refuses_of_a_schedule(runs: Runs) -> None:
         {"blackouts": [{"name": "x", "dates": ["25.12."]}]},
         {"jitterSeconds": -1},
     ):
-        with pytest.raises(AssertionError, match=r"invalid|Invalid|Duplicate|Unsupported"):
+        with pytest.raises(AssertionError, match=r"[Ii]nvalid|[Dd]uplicate|Unsupported"):
             runs.apply("night", task("a"), **{"schedule": "@daily", **spec})
 
 
