@@ -34,7 +34,8 @@ def test_a_failed_container(cluster: Cluster, namespace: str, operator: Operator
     cluster.apply(
         workflow(
             namespace,
-            shell("measure", "echo 'calibrating'; echo 'no signal' >&2; exit 3"),
+            # Two streams are two pipes: written at once, nobody keeps their order.
+            shell("measure", "echo 'calibrating'; sleep 1; echo 'no signal' >&2; exit 3"),
             shell("report", "echo unreachable", "measure"),
             shell("independent", "echo reached"),
         )
