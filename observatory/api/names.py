@@ -55,6 +55,13 @@ ANNOTATION_ADMITTED = f"{GROUP}/admitted"
 """On a run of a scheduled Observatory, once its parent's status has recorded it: that it may begin,
 or run again for a request to retry it. Without it, it begins nothing."""
 
+ANNOTATION_TRACEPARENT = f"{GROUP}/traceparent"
+ANNOTATION_TRACESTATE = f"{GROUP}/tracestate"
+ANNOTATION_BAGGAGE = f"{GROUP}/baggage"
+"""A caller's trace (W3C Trace Context and Baggage), which a run of this Observatory continues."""
+ANNOTATION_SCHEDULE_TRACE = f"{GROUP}/schedule-traceparent"
+"""On a run of a scheduled Observatory: the traceparent of that, to which the run's trace links."""
+
 NONCE_LENGTH = 256
 """Characters of a request that are compared and answered; no more than a reasonable nonce."""
 

@@ -23,6 +23,7 @@ from observatory.api.structural import check
 from observatory.api.taskstatus import FailureClass, TaskPhase, TaskStatus
 from observatory.api.text import shorten
 from observatory.api.times import parse_time
+from observatory.api.trace import Trace
 from observatory.api.types import JsonObject
 from observatory.api.wire import optional_time, put, put_time
 
@@ -147,6 +148,7 @@ class Status:
     tasks: tuple[TaskStatus, ...] = ()
     conditions: tuple[Condition, ...] = ()
     runs: Runs = NO_RUNS
+    trace: Trace | None = None
 
     @property
     def active(self) -> bool:
@@ -167,6 +169,7 @@ class Status:
         """
         try:
             failure, ending = status.get("failure"), status.get("ending")
+            trace = status.get("trace")
             final = (TaskStatus.from_wire(row, final=True) for row in status.get("finally") or ())
             value = cls(
                 observed_generation=status.get("observedGeneration", 0),
@@ -186,6 +189,7 @@ class Status:
                 tasks=(*map(TaskStatus.from_wire, status.get("tasks") or ()), *final),
                 conditions=tuple(map(Condition.from_wire, status.get("conditions") or ())),
                 runs=Runs.from_wire(status),
+                trace=Trace.from_wire(trace) if trace else None,
             )
             value._check_types()
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -267,6 +271,8 @@ class Status:
         if rows := [task.to_wire() for task in self.tasks if task.final]:
             status["finally"] = rows
         status |= self.runs.to_wire()
+        if self.trace:
+            status["trace"] = self.trace.to_wire()
         status["conditions"] = [condition.to_wire() for condition in self.conditions]
         return status
 

@@ -63,6 +63,15 @@ _FAILURE = mapping(
     **_CLASS,
 )
 
+_WAITED = {
+    "waitedSeconds": array(
+        "How long the Pod waited for its node, and from then until its container ran, which is "
+        "mostly the pull of its image: as far as it came. Absent where it ran within the second.",
+        integer("Seconds.", minimum=0),
+        maxItems=2,
+    )
+}
+
 _ATTEMPT = mapping(
     "An attempt that has ended, and was followed by another.",
     attempt=integer("Which attempt; the first is 1."),
@@ -74,6 +83,7 @@ _ATTEMPT = mapping(
     reason=string("The failure in one word, such as `Error` or `OOMKilled`."),
     signal=integer("The signal that ended the container, where one did."),
     startTime=time("When the attempt was started."),
+    **_WAITED,
     **_CLASS,
 )
 
@@ -123,6 +133,7 @@ _TASK = mapping(
     signal=integer("The signal that ended the container, where one did; 9 is SIGKILL."),
     since=time("Since when the reason holds."),
     startTime=time("When the attempt was started."),
+    **_WAITED,
     **_CLASS,
 )
 
@@ -225,6 +236,17 @@ STATUS = mapping(
         maxItems=8,
     ),
     startTime=time("When the run began."),
+    trace=mapping(
+        "The OpenTelemetry trace of the run, where the operator is told to trace.",
+        "traceID",
+        "spanID",
+        exported=boolean("The whole trace has been handed to the collector."),
+        parentSpanID=string("The span of the caller that the run continues.", maxLength=16),
+        previous=string("The root span of the run before, as a traceparent.", maxLength=55),
+        sampled=boolean("Whether it is recorded."),
+        spanID=string("The root span of the run.", maxLength=16),
+        traceID=string("The trace, to be looked up by.", maxLength=32),
+    ),
     tasks=array(
         "The state of each task of the run, in the order of `spec.tasks`.",
         _TASK,

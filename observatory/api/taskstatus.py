@@ -63,6 +63,7 @@ class Attempt:
     completion_time: datetime | None = None
     exit_code: int | None = None
     signal: int | None = None
+    waited: tuple[int, ...] | None = None
 
     @classmethod
     def from_wire(cls, item: JsonObject) -> Attempt:
@@ -79,6 +80,7 @@ class Attempt:
             completion_time=optional_time(get("completionTime")),
             exit_code=get("exitCode"),
             signal=get("signal"),
+            waited=_waited(get("waitedSeconds")),
         )
 
     def to_wire(self) -> JsonObject:
@@ -93,6 +95,7 @@ class Attempt:
         put_time(item, "completionTime", self.completion_time)
         put(item, "exitCode", self.exit_code)
         put(item, "signal", self.signal)
+        put(item, "waitedSeconds", self.waited and list(self.waited))
         return item
 
 
@@ -104,6 +107,8 @@ class TaskStatus:
         final: The task is one of `spec.finally`; its row is in `status.finally`.
         failures: Attempts that count against the retry limit.
         disruptions: Attempts that count against the disruption limit.
+        waited: Seconds until the Pod of the attempt had its node, and from then until its container
+            ran: as far as it came. None where it ran at once.
         cancel_reason: Why the attempt is being ended; its Pod is deleted, and counts as failed.
         ignored: It has failed, and the run goes on as if it had not.
         run: The run in which it succeeded, where a retry kept it from an earlier one.
@@ -133,6 +138,7 @@ class TaskStatus:
     ignored: bool = False
     run: int = 0
     attempts: tuple[Attempt, ...] = ()
+    waited: tuple[int, ...] | None = None
 
     @classmethod
     def from_wire(cls, row: JsonObject, *, final: bool = False) -> TaskStatus:
@@ -163,6 +169,7 @@ class TaskStatus:
             ignored=get("ignored", False),
             run=get("run", 0),
             attempts=tuple(map(Attempt.from_wire, get("attempts") or ())),
+            waited=_waited(get("waitedSeconds")),
         )
 
     def to_wire(self) -> JsonObject:
@@ -178,6 +185,7 @@ class TaskStatus:
             put(row, "exitCode", self.exit_code)
             put(row, "signal", self.signal)
             put(row, "cancelReason", self.cancel_reason)
+            put(row, "waitedSeconds", self.waited and list(self.waited))
         if self.class_ is not None:
             row["class"] = self.class_.value
         if self.reason is not None:
@@ -203,3 +211,7 @@ class TaskStatus:
 
 def _class(text: str | None) -> FailureClass | None:
     return None if text is None else FailureClass(text)
+
+
+def _waited(seconds: list[int] | None) -> tuple[int, ...] | None:
+    return None if seconds is None else tuple(map(int, seconds))

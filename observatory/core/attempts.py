@@ -129,6 +129,7 @@ def give_up(task: TaskStatus, wanted: Task, now: datetime) -> TaskStatus:
         since=None,
         next_attempt_time=None,
         attempts=task.attempts[:-1],
+        waited=last.waited,
     )
     return failed_for_good(ended, wanted)
 
@@ -190,6 +191,7 @@ def _again(
         completion_time=ended.completion_time,
         exit_code=ended.exit_code,
         signal=ended.signal,
+        waited=ended.waited,
     )
     return TaskStatus(
         name=ended.name,

@@ -66,7 +66,12 @@ def outcome_of(metadata: JsonObject, status: JsonObject) -> Outcome | None:
     finished = terminated.get("finishedAt")
     finished_at = parse_time(finished) if finished else None
     if phase == "Succeeded" and code == 0:
-        return Outcome(succeeded=True, exit_code=0, finished_at=finished_at)
+        return Outcome(
+            succeeded=True,
+            exit_code=0,
+            finished_at=finished_at,
+            reached=_reached(status, terminated),
+        )
     # The cause before its effect: the container of an evicted Pod ends by a signal, too.
     disruption = _disruption(metadata, status)
     reason = status.get("reason") or disruption.get("reason")
@@ -87,6 +92,7 @@ def outcome_of(metadata: JsonObject, status: JsonObject) -> Outcome | None:
         signal=terminated.get("signal") or _signal(code),
         finished_at=finished_at,
         conditions=_conditions(status),
+        reached=_reached(status, terminated),
     )
 
 
@@ -103,6 +109,14 @@ def _class(reason: str, code: int | None, disruption: JsonObject) -> FailureClas
     ):  # the kubelet's refusal, such as OutOfcpu: another took its place
         return FailureClass.DISRUPTION
     return FailureClass.APPLICATION_ERROR
+
+
+def _reached(status: JsonObject, terminated: JsonObject) -> tuple[datetime, ...]:
+    """When the Pod had its node, and when its container began: as far as it came."""
+    scheduled, started = _scheduled(status), terminated.get("startedAt")
+    if scheduled is None:
+        return ()
+    return (scheduled, parse_time(started)) if started else (scheduled,)
 
 
 def _conditions(status: JsonObject) -> frozenset[tuple[str, str]]:

@@ -11,6 +11,7 @@ from observatory.api.names import (
     ANNOTATION_ADMITTED,
     ANNOTATION_RETRY,
     ANNOTATION_RUN_NUMBER,
+    ANNOTATION_SCHEDULE_TRACE,
     ANNOTATION_SCHEDULED_TIME,
     ANNOTATION_STOP,
     ANNOTATION_TERMINATE,
@@ -145,6 +146,11 @@ def child_manifest(desired: Desired, run: RunId) -> JsonObject:
             "annotations": {
                 ANNOTATION_SCHEDULED_TIME: format_time(run.time),
                 ANNOTATION_RUN_NUMBER: str(run.number),
+                **(
+                    {ANNOTATION_SCHEDULE_TRACE: desired.carrier.traceparent}
+                    if desired.carrier.traceparent
+                    else {}
+                ),
             },
             "finalizers": [FINALIZER],
             "ownerReferences": [owner_reference(desired.key.name, desired.uid)],

@@ -13,12 +13,16 @@ from observatory.api.names import (
     ANNOTATION_BACKFILL,
     ANNOTATION_BACKFILL_CONCURRENCY,
     ANNOTATION_BACKFILL_RANGE,
+    ANNOTATION_BAGGAGE,
     ANNOTATION_RETRY,
     ANNOTATION_RETRY_FROM,
     ANNOTATION_RUN_NOW,
+    ANNOTATION_SCHEDULE_TRACE,
     ANNOTATION_SCHEDULED_TIME,
     ANNOTATION_STOP,
     ANNOTATION_TERMINATE,
+    ANNOTATION_TRACEPARENT,
+    ANNOTATION_TRACESTATE,
     LABEL_PARENT,
     NONCE_LENGTH,
     Key,
@@ -26,8 +30,9 @@ from observatory.api.names import (
 from observatory.api.specschema import SPEC
 from observatory.api.structural import check
 from observatory.api.times import parse_time
+from observatory.api.trace import CARRIER_LENGTH
 from observatory.api.types import JsonObject
-from observatory.core.model import Desired
+from observatory.core.model import NO_CARRIER, Carrier, Desired
 from observatory.core.owners import parent_of, texts
 from observatory.core.revision import program_of
 from observatory.core.schedule import is_scheduled, schedule_of
@@ -109,6 +114,23 @@ def attended(desired: Desired, metadata: JsonObject) -> Desired:
         admitted=get(ANNOTATION_ADMITTED),
         scheduled_time=get(ANNOTATION_SCHEDULED_TIME) if is_run else None,
         backfill=(get(ANNOTATION_BACKFILL_RANGE, ""), get(ANNOTATION_BACKFILL_CONCURRENCY, "")),
+        carrier=_carrier(annotations) if annotations else NO_CARRIER,
+        parent=parent[0] if parent else None,
+    )
+
+
+def _carrier(annotations: dict[str, str]) -> Carrier:
+    """What of a caller's trace is handed on: nothing that is longer than W3C lets it be."""
+
+    def get(name: str) -> str | None:
+        text = annotations.get(name)
+        return text if text and len(text) <= CARRIER_LENGTH and text.isprintable() else None
+
+    return Carrier(
+        traceparent=get(ANNOTATION_TRACEPARENT),
+        tracestate=get(ANNOTATION_TRACESTATE),
+        baggage=get(ANNOTATION_BAGGAGE),
+        schedule=get(ANNOTATION_SCHEDULE_TRACE),
     )
 
 

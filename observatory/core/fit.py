@@ -98,6 +98,7 @@ def _cut_messages(row: JsonObject) -> None:
 def _drop_details(row: JsonObject) -> None:
     """Of what has ended, how it ended is what counts; of what succeeded, that it did."""
     row.pop("attempts", None)
+    row.pop("waitedSeconds", None)
     if row["phase"] in (TaskPhase.SUCCEEDED, TaskPhase.FAILED):
         for field in ("podName", "podUID", "nodeName", "startTime", "firstStartTime", "memory"):
             row.pop(field, None)

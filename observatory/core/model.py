@@ -14,11 +14,28 @@ from observatory.api.ending import RequestType
 from observatory.api.names import FINALIZER, FINALLY, Key, admission
 from observatory.api.status import Status
 from observatory.api.taskstatus import FailureClass
+from observatory.api.trace import Sampler
 from observatory.api.types import DEFAULT_RULE, JsonObject, Task
 from observatory.core.retry import RetryPolicy
 from observatory.core.schedule import Schedule
 
 # --- what is wanted ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """What the creator of an Observatory hands on of its own trace; see W3C Trace Context.
+
+    `schedule` is the traceparent of the scheduled Observatory that this is a run of.
+    """
+
+    traceparent: str | None = None
+    tracestate: str | None = None
+    baggage: str | None = None
+    schedule: str | None = None
+
+
+NO_CARRIER = Carrier()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +95,8 @@ class Desired:
         admitted: What that has let it do: begin, or the request to retry that it may obey.
         scheduled_time: The fire time of this run.
         backfill: The range of past fire times and the concurrency that a request asks for.
+        carrier: The trace that it is part of.
+        parent: The name of the scheduled Observatory that this is a run of.
     """
 
     key: Key
@@ -105,6 +124,13 @@ class Desired:
     admitted: str | None = None
     scheduled_time: str | None = None
     backfill: tuple[str, str] = ("", "")
+    carrier: Carrier = NO_CARRIER
+    parent: str | None = None
+
+    @property
+    def workflow(self) -> str:
+        """What all runs of one workflow have in common: their schedule's name, else their own."""
+        return self.parent or self.key.name
 
     @property
     def orphaning(self) -> bool:
@@ -147,6 +173,10 @@ class Identity:
     attempt: int
 
 
+STAGES = 2
+"""What a Pod has to get before it runs: a node, and there its container."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How an attempt ended. `message` is the end of the output, or the kubelet's word.
@@ -154,6 +184,7 @@ class Outcome:
     Attributes:
         class_: Why it failed; None where it has succeeded.
         conditions: Type and status of the Pod's conditions, for the rules of a retry policy.
+        reached: When the Pod had its node, and its container: as far as it came.
     """
 
     succeeded: bool
@@ -164,6 +195,7 @@ class Outcome:
     signal: int | None = None
     finished_at: datetime | None = None
     conditions: frozenset[tuple[str, str]] = frozenset()
+    reached: tuple[datetime, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,12 +246,13 @@ class Observed:
 
     `pinned` is the program of the latest run: the desired one, or that of an older revision if the
     spec was edited since. It is None where that revision can't be read any more, and where nobody
-    needs it, since that run has ended.
+    needs it, since that run has ended. `sampler` decides which runs are traced; None: none is.
     """
 
     status: Status
     pods: tuple[Pod, ...]
     pinned: Program | None = None
+    sampler: Sampler | None = None
 
 
 # --- what is to be done -----------------------------------------------------------------------

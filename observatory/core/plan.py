@@ -29,6 +29,7 @@ from observatory.core.model import Desired, Event, Observed, Plan, Program
 from observatory.core.pods import ref
 from observatory.core.progress import Run, Seen, see_pods, start_ready
 from observatory.core.summary import summarize
+from observatory.core.tracing import trace_of
 
 FORSAKEN_AFTER = timedelta(seconds=60)
 """How long the gated Pods are kept of a run that doesn't begin."""
@@ -90,6 +91,7 @@ def _begin(
         run=observed.status.run + 1,
         revision=program.revision,
         start_time=whole_seconds(now),
+        trace=trace_of(desired, observed.status, observed.sampler),
         tasks=row.new_rows(program) if rows is None else rows,
         requests=observed.status.requests,
         conditions=observed.status.conditions,

@@ -27,6 +27,7 @@ from observatory.core.model import (
 )
 from observatory.core.outcome import environment
 from observatory.core.pods import name_of, pod_manifest, ref
+from observatory.core.tracing import carried
 
 STARTS_AT_ONCE = 500
 """Starts in one plan. A larger fan-out takes several, so that other runs get their turn."""
@@ -216,6 +217,7 @@ def _environment(run: Run, task: TaskStatus, rows: Sequence[TaskStatus]) -> Iter
     """The variables that every container gets, and those of `finally`."""
     if run.desired.scheduled_time:
         yield {"name": "OBSERVATORY_SCHEDULED_TIME", "value": run.desired.scheduled_time}
+    yield from carried(run.desired, run.status, task.name, task.attempt + 1)
     if task.final:
         yield from environment(run.desired.key.name, run.status, rows)
 

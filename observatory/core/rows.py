@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from observatory.api.status import Status
 from observatory.api.taskstatus import FailureClass, TaskPhase, TaskStatus
 from observatory.api.times import whole_seconds
-from observatory.core.model import Outcome, Pod, PodRef, PodWait, Program
+from observatory.core.model import STAGES, Outcome, Pod, PodRef, PodWait, Program
 
 SOFT_WAIT = timedelta(seconds=10)
 """How long a Pod may wait for its node or its image before a status tells of it.
@@ -70,7 +70,20 @@ def ended(row: TaskStatus, outcome: Outcome, node_name: str | None, now: datetim
         since=None,
         cancel_reason=None,
         next_attempt_time=None,
+        waited=_waited(row.start_time, outcome),
     )
+
+
+def _waited(start: datetime | None, outcome: Outcome) -> tuple[int, ...] | None:
+    """How long the Pod took from one stage to the next; None where that says nothing."""
+    if start is None or outcome.reached is None:
+        return None
+    waited, at = [], start
+    for time in outcome.reached:
+        waited.append(max(int((time - at).total_seconds()), 0))
+        at = max(time, at)  # nodes have clocks of their own
+    ran_at_once = len(waited) == STAGES and not any(waited)
+    return None if ran_at_once else tuple(waited)
 
 
 def failed(
