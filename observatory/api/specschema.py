@@ -11,6 +11,7 @@ a schema cannot say is checked by `core/validation.py`.
 
 from __future__ import annotations
 
+from observatory.api.alertsschema import ALERTS
 from observatory.api.openapi import array, boolean, count, mapping, string
 from observatory.api.retryschema import RETRY
 from observatory.api.scheduleschema import SCHEDULING
@@ -30,6 +31,7 @@ SPEC = mapping(
         minimum=1,
         maximum=MOST_SECONDS,
     ),
+    alerts=ALERTS,
     failurePolicy=string(
         "What a failed task means for the tasks that don't depend on it. `Continue`: they run. "
         "`StopScheduling`: no more of them is started; what runs goes on to its end. "

@@ -22,6 +22,9 @@ examples:
   observatory run --namespace etl,reports   only these namespaces; it needs no rights elsewhere
   observatory run --leader-elect            one of several replicas leads, the others stand by
 
+Traces, metrics and logs are exported over OTLP where OTEL_EXPORTER_OTLP_ENDPOINT is set, and as the
+other standard OTEL_* variables say. SIGUSR1 shows debug lines, SIGUSR2 goes back to --log-level.
+
 Exit codes: 0 ended by SIGTERM or SIGINT, 1 it could not go on (a lost lease), 2 wrong usage.
 """
 
@@ -72,7 +75,8 @@ def _add_servers(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--metrics-secure",
         action="store_true",
-        help="serve /metrics over TLS. Anybody who reaches it may read it",
+        help="serve /metrics over TLS, and only to those who bring a token that a role allows to "
+        "read it, such as that of metrics-reader",
     )
     group.add_argument(
         "--metrics-cert-path",
@@ -156,6 +160,7 @@ def run(arguments: argparse.Namespace) -> int:
     from observatory.runtime.certificate import CertificateError  # noqa: PLC0415
     from observatory.runtime.httpserver import AddressError  # noqa: PLC0415
     from observatory.runtime.manager import run_operator  # noqa: PLC0415
+    from observatory.telemetry.otlp import TelemetryError  # noqa: PLC0415
 
     try:
         return run_operator(_options(arguments))
@@ -165,7 +170,7 @@ def run(arguments: argparse.Namespace) -> int:
     except CertificateError as error:
         flag = "--metrics-cert-path" if arguments.metrics_cert_path else "--metrics-secure"
         problem = f"{flag}: {error}"
-    except (ConfigError, ValueError) as error:
+    except (ConfigError, TelemetryError, ValueError) as error:
         problem = str(error)
     print(f"error: {one_line(problem)}", file=sys.stderr)
     return 2

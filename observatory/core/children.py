@@ -34,7 +34,7 @@ from observatory.core.model import Desired
 from observatory.core.owners import owner_reference, parent_of, texts
 
 _DIGITS = 10
-_NOT_INHERITED = frozenset({*SCHEDULING, "suspend"})
+_NOT_INHERITED = frozenset({*SCHEDULING, "suspend", "alerts"})
 
 
 @dataclass(frozen=True, slots=True)

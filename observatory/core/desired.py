@@ -91,6 +91,7 @@ def desire(observatory: JsonObject) -> Desired:
         ttl=get("ttlSecondsAfterFinished"),
         retention=get("podRetention") or ("Failed" if readable else "All"),
         size=_size(spec),
+        alerts=bool(spec.get("alerts")),
     )
     return attended(desired, metadata)
 

@@ -97,6 +97,7 @@ class Desired:
         backfill: The range of past fire times and the concurrency that a request asks for.
         carrier: The trace that it is part of.
         parent: The name of the scheduled Observatory that this is a run of.
+        alerts: It says what about it is worth an alert.
     """
 
     key: Key
@@ -126,6 +127,7 @@ class Desired:
     backfill: tuple[str, str] = ("", "")
     carrier: Carrier = NO_CARRIER
     parent: str | None = None
+    alerts: bool = False
 
     @property
     def workflow(self) -> str:

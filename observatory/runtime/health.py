@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,9 @@ from observatory.telemetry.metrics import Metrics
 
 RELOAD_SECONDS = 10.0
 """How often the files of the certificate are looked at, as by controller-runtime's certwatcher."""
+
+Authorize = Callable[[Request], Awaitable[Response | None]]
+"""Answers in the place of the page, where whoever asks may not read it."""
 
 Check = Callable[[], str | None]
 """None when all is well, else what is wrong, in a few words. It must be quick."""
@@ -110,9 +113,13 @@ class Bound:
 
 @asynccontextmanager
 async def served(
-    endpoints: Endpoints, checks: Checks, metrics: Metrics, clock: Clock
+    endpoints: Endpoints,
+    checks: Checks,
+    metrics: Metrics,
+    clock: Clock,
+    authorize: Authorize | None = None,
 ) -> AsyncGenerator[Bound, None]:
-    """Serve probes and metrics within the context.
+    """Serve probes and metrics within the context; metrics to those whom `authorize` lets pass.
 
     Raises `AddressError` or `CertificateError` before anything is served.
     """
@@ -121,7 +128,11 @@ async def served(
         page = _listening(stack, endpoints.metrics_address)
         probes = _listening(stack, endpoints.probe_address)
         if page is not None:
-            handler = lambda request: metrics_answer(metrics, request)  # noqa: E731
+
+            async def handler(request: Request) -> Response:
+                refusal = await authorize(request) if authorize else None
+                return refusal or metrics_answer(metrics, request)
+
             await stack.enter_async_context(serving(page, handler, tls))
         if probes is not None:
             await stack.enter_async_context(serving(probes, checks.answer))

@@ -67,7 +67,7 @@ class Response:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-Handler = Callable[[Request], Response]
+Handler = Callable[[Request], Response | Awaitable[Response]]
 """Answers the GETs (and HEADs) of every path. It must be quick: it runs in the event loop."""
 
 
@@ -227,7 +227,8 @@ async def _answer(scope: _Message, send: _Send, handler: Handler) -> None:
     query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
     request = Request(scope["path"], query, headers)
     if scope["method"] in {"GET", "HEAD"}:
-        response = handler(request)
+        answer = handler(request)
+        response = answer if isinstance(answer, Response) else await answer
     else:
         response = Response(405, b"only GET is allowed\n", headers={"Allow": "GET, HEAD"})
     body, extra = response.body, dict(response.headers)

@@ -11,6 +11,7 @@ import asyncio
 import os
 import signal
 import socket
+from contextlib import AsyncExitStack
 from uuid import uuid4  # noqa: TID251 -- for the one name that must not be derived
 
 from observatory import __version__
@@ -19,12 +20,14 @@ from observatory.kube import config
 from observatory.kube.client import Call, Client
 from observatory.kube.credentials import ClusterConfig
 from observatory.kube.errors import LeaseLost
+from observatory.runtime.authorization import Authorizer
 from observatory.runtime.clock import Clock, SystemClock
 from observatory.runtime.elector import Elector
 from observatory.runtime.health import Checks, served
 from observatory.runtime.operator import Operator
 from observatory.runtime.options import Options
-from observatory.telemetry.log import configure, logger
+from observatory.runtime.telemetry import Telemetry
+from observatory.telemetry.log import Level, configure, logger, set_level
 from observatory.telemetry.metrics import Metrics
 
 RELEASE_SECONDS = 5.0
@@ -39,35 +42,49 @@ def run_operator(options: Options) -> int:
     Raises:
         ConfigError: The kubeconfig can't be used.
         AddressError, CertificateError: What was asked to be served can't be.
+        TelemetryError: What the `OTEL_*` variables ask for can't be done.
     """
     configure(options.log_level, options.log_format)
     clock = SystemClock()
     cluster = config.load(options.kubeconfig, options.context, clock)
+    metrics = Metrics()
+    telemetry = Telemetry(os.environ, metrics, clock)
     code = 0
     try:
-        asyncio.run(Manager(options, cluster, clock).run())
+        asyncio.run(Manager(options, cluster, clock, metrics, telemetry).run())
     except* LeaseLost as lost:
         _log.error("Stopped without the lease", error=str(lost.exceptions[0]))
         code = 1
+    finally:
+        telemetry.close()
     return code
 
 
 class Manager:
     """One operator process."""
 
-    def __init__(self, options: Options, cluster: ClusterConfig, clock: Clock) -> None:
+    def __init__(
+        self,
+        options: Options,
+        cluster: ClusterConfig,
+        clock: Clock,
+        metrics: Metrics,
+        telemetry: Telemetry,
+    ) -> None:
         self._options = options
         self._cluster = cluster
         self._clock = clock
         # As with client-go, no two processes have the same: in containers the PID is always 1.
         self.identity = f"{socket.gethostname()}_{uuid4()}"
-        self._metrics = Metrics()
+        self._metrics = metrics
+        self._telemetry = telemetry
         self._operator = Operator(
             options.namespaces,
             workers=options.workers,
             clock=clock,
             identity=self.identity,
             metrics=self._metrics,
+            traces=telemetry.traces,
         )
 
     async def run(self) -> None:
@@ -78,15 +95,32 @@ class Manager:
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._told_to_stop, number)
+        for number, level in (
+            (signal.SIGUSR1, Level.DEBUG),
+            (signal.SIGUSR2, self._options.log_level),
+        ):
+            asyncio.get_running_loop().add_signal_handler(number, _show_from, level)
         _log.info("Started", version=__version__, server=self._cluster.server)
         elector = self._candidate() if self._options.leader_elect else None
         checks = self._checks(elector)
-        async with served(self._options.endpoints, checks, self._metrics, self._clock):
-            guard = elector.check if elector else _no_guard
-            async with Client(self._cluster, before_write=guard, observe=self._observe) as client:
-                await self._operator.work(client, elector)
-                if elector:
-                    await asyncio.to_thread(elector.release, RELEASE_SECONDS)
+        endpoints, guard = self._options.endpoints, elector.check if elector else _no_guard
+        async with AsyncExitStack() as stack:
+            authorize = None
+            if endpoints.secure:
+                # Without the lease as well: standbys are scraped too.
+                reviews = Client(self._cluster, observe=self._observe)
+                authorize = Authorizer(
+                    await stack.enter_async_context(reviews), self._clock.monotonic
+                )
+            await stack.enter_async_context(
+                served(endpoints, checks, self._metrics, self._clock, authorize)
+            )
+            pushing = asyncio.create_task(self._telemetry.run())
+            stack.callback(pushing.cancel)
+            client = Client(self._cluster, before_write=guard, observe=self._observe)
+            await self._operator.work(await stack.enter_async_context(client), elector)
+            if elector:
+                await asyncio.to_thread(elector.release, RELEASE_SECONDS)
         _log.info("Stopped")
 
     def _candidate(self) -> Elector:
@@ -135,6 +169,12 @@ class Manager:
             code=call.code,
             seconds=call.seconds,
         )
+
+
+def _show_from(level: Level) -> None:
+    """Show log lines from this level on."""
+    set_level(level)
+    _log.warning("Changed log level", level=level.value)
 
 
 def _no_guard() -> None:

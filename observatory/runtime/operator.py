@@ -7,10 +7,11 @@ API server, and whoever decides about leading, is passed in.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from itertools import chain
 from typing import Any, Protocol
 
+from observatory.api.names import Key
 from observatory.api.types import JsonObject
 from observatory.core.model import Event
 from observatory.kube.api import Api
@@ -19,8 +20,12 @@ from observatory.runtime.clock import Clock
 from observatory.runtime.clockwatch import ClockWatch
 from observatory.runtime.controller import Controller
 from observatory.runtime.events import Recorder
+from observatory.runtime.observer import Observer
 from observatory.runtime.reconciler import Reconciler
+from observatory.runtime.statemetrics import StateCollector
 from observatory.runtime.sweeper import Sweeper
+from observatory.runtime.telemetry import Traces
+from observatory.runtime.tracing import Tracing
 from observatory.runtime.watches import Watched, watches
 from observatory.telemetry.log import logger
 from observatory.telemetry.metrics import Metrics
@@ -29,6 +34,9 @@ GRACE_SECONDS = 20.0
 """For the reconciles in hand after SIGTERM; a Pod has 30, and the lease takes some of them."""
 EVENTS_SECONDS = 2.0
 """For the Events that are not written yet."""
+
+TRACES_SECONDS = 2.0
+"""For the traces that are not exported yet; those that are left, the next operator exports."""
 
 _log = logger("manager")
 
@@ -54,12 +62,15 @@ class Operator:
         clock: Clock,
         identity: str,
         metrics: Metrics,
+        traces: Traces | None = None,
     ) -> None:
         self._namespaces = namespaces
         self._workers = workers
         self._clock = clock
         self._identity = identity
         self._metrics = metrics
+        self._traces = traces
+        self._working = False
         self._stop = asyncio.Event()
         self.synced = asyncio.Event()
         """Set when every cache holds its initial list."""
@@ -70,7 +81,15 @@ class Operator:
         """Work until `stop`: caches first, then the lease, then the workers; back in that order."""
         cache = Cache(self._namespaces)
         recorder = Recorder(api, self._clock, self._identity)
-        reconciler = Reconciler(api, cache, now=self._clock.now, record=_Record(recorder))
+        self._metrics.events_dropped.set_function(lambda: float(recorder.dropped))
+        tracing = self._tracing(lambda keys: controller.enqueue(keys))  # noqa: PLW0108 -- comes next
+        reconciler = Reconciler(
+            api,
+            cache,
+            now=self._clock.now,
+            record=_Record(recorder),
+            observer=Observer(self._metrics.workflows, tracing),
+        )
         controller = Controller(
             reconciler.reconcile,
             monotonic=self._clock.monotonic,
@@ -78,8 +97,15 @@ class Operator:
             workers=self._workers,
         )
         watched = watches(
-            api, cache, enqueue=controller.enqueue, clock=self._clock, identity=self._identity
+            api,
+            cache,
+            enqueue=controller.enqueue,
+            clock=self._clock,
+            identity=self._identity,
+            failed=lambda resource, code: self._metrics.watch_failures.labels(resource, code).inc(),
         )
+        state = StateCollector(cache, lambda: self._working)
+        self._metrics.registry.register(state)
         async with asyncio.TaskGroup() as group:
             background = [
                 group.create_task(reflector.run())
@@ -95,13 +121,32 @@ class Operator:
                 sweeper = Sweeper(cache, self._clock, self._metrics, controller.enqueue)
                 clockwatch = ClockWatch(cache, self._clock, controller.enqueue)
                 background += map(group.create_task, (sweeper.run(), clockwatch.run()))
+                exporting = group.create_task(tracing.run()) if tracing else None
+                self._working = True
                 await self._stop.wait()
                 controller.shut_down()
                 await asyncio.wait({work}, timeout=GRACE_SECONDS)
+                self._working = False
                 await recorder.drain(EVENTS_SECONDS)
+                if tracing and exporting:
+                    exporting.cancel()
+                    await tracing.drain(TRACES_SECONDS)
                 work.cancel()
             for task in (*background, *opening):
                 task.cancel()
+        self._metrics.registry.unregister(state)
+
+    def _tracing(self, enqueue: Callable[[Iterable[Key]], None]) -> Tracing | None:
+        if self._traces is None:
+            return None
+        failures = self._metrics.export_failures.labels("traces")
+        return Tracing(
+            self._traces.send,
+            self._traces.sampler,
+            clock=self._clock,
+            exported=enqueue,
+            failed=failures.inc,
+        )
 
     async def _open(self, watched: Watched, cache: Cache, controller: Controller) -> None:
         """Have a scope worked on from when its caches are synced."""

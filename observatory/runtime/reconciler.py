@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from structlog.contextvars import bind_contextvars
+
 from observatory.api.ending import RequestType
 from observatory.api.names import OBSERVATORIES, Key
 from observatory.api.status import Status, StatusError
@@ -25,14 +27,16 @@ from observatory.core.pods import ref
 from observatory.core.summary import TOO_LARGE
 from observatory.core.tell import tell, tell_requests
 from observatory.kube.api import Api
-from observatory.kube.errors import KubeError, NotFound
+from observatory.kube.errors import Conflict, KubeError, NotFound
 from observatory.machinery.consistency import ConsistencyStore
 from observatory.runtime.cache import Cache, Scope
 from observatory.runtime.executor import Execution, Executor, together
 from observatory.runtime.families import Families
+from observatory.runtime.observer import Observer
 from observatory.runtime.podwriter import PodWriter
 from observatory.runtime.revisions import Revisions
 from observatory.runtime.runsexecutor import RunsExecutor
+from observatory.runtime.statuswriter import StatusWriter
 
 LAG_PATIENCE = timedelta(seconds=10)
 """Time after which a key is worked on although the cache still lags. It costs writes that are
@@ -80,12 +84,19 @@ class Reconciler:
     """Reconciles Observatories over an `Api`, from the caches."""
 
     def __init__(
-        self, api: Api, cache: Cache, *, now: Callable[[], datetime], record: Record
+        self,
+        api: Api,
+        cache: Cache,
+        *,
+        now: Callable[[], datetime],
+        record: Record,
+        observer: Observer,
     ) -> None:
         self._api = api
         self._cache = cache
         self._now = now
         self._record = record
+        self._observer = observer
         self._consistency = ConsistencyStore()
         self._executor = Executor(api, self._consistency.wrote)
         self._runs = RunsExecutor(api, self._consistency.wrote)
@@ -93,6 +104,7 @@ class Reconciler:
         # No cache has to catch up with writes about Pods whose owner is gone.
         self._strays = PodWriter(api, lambda *_: None)
         self._revisions = Revisions(api)
+        self._statuses = StatusWriter(api, self._consistency.wrote)
         self._known: dict[Key, _Known | _AtRest] = {}
         self._lagging_since: dict[Key, datetime] = {}
 
@@ -118,6 +130,7 @@ class Reconciler:
         if self._rests(observatory, key, pods):
             return Result()
         known = self._derive(observatory, key)
+        _bind(known.status)
         children = tuple(child for child in scope.children_of(key) if child.owner_uid == uid)
         errors: list[KubeError] = []
         if strays := [pod for pod in pods if pod.owner_uid != uid]:
@@ -131,6 +144,7 @@ class Reconciler:
             result = await self._step_runs(observatory, known, pods, children)
         else:
             result = await self._step(observatory, known, pods)
+            result = min(result, await self._trace(known), key=_soon)
         _raise_first(errors)  # only now: what a namesake left behind keeps no run back
         await self._families.leave(observatory, scope)
         still = known.version == version and not known.status.active
@@ -157,12 +171,15 @@ class Reconciler:
         now = self._now()
         desired, before = known.desired, known.status
         known.pinned = await self._pinned(known)
-        made = plan(desired, Observed(before, pods, known.pinned), now)
+        observed = Observed(before, pods, known.pinned, self._observer.sampler)
+        made = plan(desired, observed, now)
         execution = await self._executor.execute(made, desired, before, known.version, now)
         if not execution.conflict and execution.status is not None:
+            _bind(execution.status)
             events = () if execution.too_large else made.events
             for event in (*events, *tell(before, execution.status, desired)):
                 self._record(observatory, event)
+            self._observer.changed(desired, before, execution.status, made.program or known.pinned)
         return self._taken(known, execution)
 
     async def _step_runs(
@@ -181,6 +198,7 @@ class Reconciler:
             told = tell_requests(before, execution.status, desired)
             for event in (*told, *tell_runs(before.runs, execution.status.runs)):
                 self._record(observatory, event)
+            self._observer.runs_changed(desired, before.runs, execution.status.runs)
         result = self._taken(known, execution)
         if not execution.conflict and (pods or desired.held):
             # It had a run of its own before it was given a schedule: what is left of that.
@@ -190,6 +208,25 @@ class Reconciler:
             rest = await self._executor.execute(left, desired, status, version, now)
             result = min(result, self._taken(known, rest), key=_soon)
         return result
+
+    async def _trace(self, known: _Known) -> Result:
+        """Have the trace of a run that has ended exported, and record it when it is."""
+        desired, status = known.desired, known.status
+        if not self._observer.wants(status):
+            return Result()
+        program = known.pinned or desired.program
+        if (program is None or program.revision != status.revision) and status.revision:
+            program = await self._revisions.load(desired, status.revision)
+        again = self._observer.exported(desired, status, program)
+        if again is not None or status.trace is None:
+            return Result(again)
+        known.status = replace(status, trace=replace(status.trace, exported=True))
+        try:
+            known.version = await self._statuses.store(known.status, desired, known.version)
+        except (Conflict, NotFound):  # the watch brings what is there instead
+            known.version = ""
+        self._observer.recorded(desired, status)
+        return Result()
 
     def _taken(self, known: _Known, execution: Execution) -> Result:
         """What is known after a plan, and when to plan again."""
@@ -287,6 +324,15 @@ class Reconciler:
         known = self._known.pop(key, None)
         if known is not None:
             self._consistency.forget(known.uid)
+
+
+def _bind(status: Status) -> None:
+    """Have the log lines of this pass say which run they are about, and its trace."""
+    if status.run:
+        bind_contextvars(run=status.run)
+    if trace := status.trace:
+        flags = "01" if trace.sampled else "00"
+        bind_contextvars(trace_id=trace.trace_id, span_id=trace.span_id, trace_flags=flags)
 
 
 def _soon(result: Result) -> float:

@@ -48,9 +48,17 @@ class Watched:
 
 
 def watches(
-    api: Api, cache: Cache, *, enqueue: Enqueue, clock: Clock, identity: str
+    api: Api,
+    cache: Cache,
+    *,
+    enqueue: Enqueue,
+    clock: Clock,
+    identity: str,
+    failed: Callable[[str, str], None] = lambda *_: None,
 ) -> list[Watched]:
     """The reflectors that fill a cache; `identity` keeps the jitter of two operators apart.
+
+    `failed` is told of each list or watch that fails: of which resource, and the HTTP status.
 
     Keys are given once their scope is synced: before, what is missing may just not be listed yet.
     """
@@ -68,6 +76,12 @@ def watches(
                 return
             enqueue({key for change in changes for key in keys_of(change)}, initial=initial)
 
+        complain = _Complaint(resource, scope.namespace, clock)
+
+        def on_failed(failure: Failed) -> None:
+            failed(resource.plural, str(failure.code or "<error>"))
+            complain(failure)
+
         seed = f"{identity}/{resource.plural}/{scope.namespace or ''}"
         return Reflector(
             api,
@@ -78,7 +92,7 @@ def watches(
             handlers=Handlers(
                 on_change=on_change,
                 on_skipped=lambda what, why: _skipped(resource, what, why),
-                on_failed=_Complaint(resource, scope.namespace, clock),
+                on_failed=on_failed,
             ),
             list_watch=ListWatch(seed, selectors=selectors),
             clock=clock,

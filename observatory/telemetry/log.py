@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
+from contextlib import suppress
 from enum import StrEnum
 from typing import Any, TextIO
 
@@ -53,7 +54,11 @@ VOCABULARY: Mapping[str, str] = {
     "path": "a file",
     "server": "the URL of the API server",
     "version": "the version of the operator",
-    "signal": "the signal that asked the process to stop",
+    "signal": "the signal that the process was sent, or that of OpenTelemetry",
+    "protocol": "how something is exported",
+    "trace_id": "the trace of the run",
+    "span_id": "the root span of the run",
+    "trace_flags": "01 where the trace is recorded",
 }
 """The fields of log lines. A test holds the code to it."""
 
@@ -97,7 +102,7 @@ def configure(
     shared = _shared()
     rendering = _rendering(style, colours=out.isatty())
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, _named, *shared, *rendering],
+        processors=[structlog.contextvars.merge_contextvars, _named, *shared, _sent, *rendering],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.WriteLoggerFactory(out),
         cache_logger_on_first_use=False,
@@ -111,6 +116,30 @@ def configure(
     )
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
     logging.captureWarnings(capture=True)
+
+
+def set_level(level: Level) -> None:
+    """Show lines from this level on, from now on; those of libraries stay as they are."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(number))
+
+
+def send_to(sink: Callable[[Mapping[str, Any]], None] | None) -> None:
+    """Have each line of the operator go to one more place as well, as its fields; None ends that.
+
+    What the sink raises costs the line there, and nothing here.
+    """
+    _sinks[:] = [sink] if sink else []
+
+
+_sinks: list[Callable[[Mapping[str, Any]], None]] = []
+
+
+def _sent(_logger: object, _method: str, event: _Event) -> _Event:
+    for sink in _sinks:
+        with suppress(Exception):
+            sink(event)
+    return event
 
 
 def logger(name: str, **fields: object) -> Logger:

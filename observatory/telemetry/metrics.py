@@ -23,6 +23,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from observatory import __version__
 from observatory.core.stuck import INVARIANTS
+from observatory.telemetry.workflowmetrics import WorkflowMetrics
 
 # controller-runtime's buckets of reconcile times.
 RECONCILE_BUCKETS = (
@@ -49,6 +50,9 @@ class Metrics:
         self._add_rest()
         self._add_process()
         self._add_invariants()
+        self._add_watches()
+        self._add_telemetry()
+        self.workflows = WorkflowMetrics(self.registry)
 
     def _add_invariants(self) -> None:
         self.invariant_violations = self._counter(
@@ -58,6 +62,25 @@ class Metrics:
         )
         for invariant in INVARIANTS:
             self.invariant_violations.labels(invariant)
+
+    def _add_watches(self) -> None:
+        self.watch_failures = self._counter(
+            "observatory_watch_failures_total",
+            "Lists and watches that failed or fell silent, by the HTTP status of the answer",
+            ["resource", "code"],
+        )
+
+    def _add_telemetry(self) -> None:
+        self.events_dropped = self._gauge(
+            "observatory_events_dropped", "Events that were lost since the start", []
+        )
+        self.export_failures = self._counter(
+            "observatory_otel_export_failures_total",
+            "Batches that the OpenTelemetry collector did not take",
+            ["signal"],
+        )
+        for signal in ("traces", "metrics"):
+            self.export_failures.labels(signal)
 
     def _add_reconcile(self) -> None:
         one, result = ["controller"], ["controller", "result"]

@@ -8,7 +8,9 @@ from observatory.runtime.clock import SystemClock
 from observatory.runtime.health import Endpoints
 from observatory.runtime.manager import Manager
 from observatory.runtime.options import Options
+from observatory.runtime.telemetry import Telemetry
 from observatory.telemetry.log import Format, Level
+from observatory.telemetry.metrics import Metrics
 
 
 class NoCredentials:
@@ -32,7 +34,8 @@ def manager(*namespaces: str) -> Manager:
     )
     clock = SystemClock()
     credentials = Credentials(NoCredentials(), clock.monotonic, tls=False)
-    return Manager(options, ClusterConfig("http://unused", credentials, "default"), clock)
+    cluster, metrics = ClusterConfig("http://unused", credentials, "default"), Metrics()
+    return Manager(options, cluster, clock, metrics, Telemetry({}, metrics, clock))
 
 
 def test_two_processes_never_stand_for_election_under_one_name() -> None:

@@ -21,9 +21,11 @@ from observatory.core.pods import observe
 from observatory.kube.api import Api
 from observatory.kube.errors import KubeError
 from observatory.runtime.cache import Cache, trim
+from observatory.runtime.observer import Observer
 from observatory.runtime.reconciler import Reconciler, Result
 from observatory.simulation.apiserver import ApiServer
 from observatory.simulation.kubelet import End, Kubelet
+from observatory.telemetry.metrics import Metrics
 
 NAMESPACE = "default"
 KEY = Key(NAMESPACE, "night")
@@ -53,7 +55,11 @@ class Controller:
         self.cache = Cache([])
         self.events: list[Event] = []
         self.reconciler = Reconciler(
-            api or world.server, self.cache, now=lambda: world.now, record=self._record
+            api or world.server,
+            self.cache,
+            now=lambda: world.now,
+            record=self._record,
+            observer=Observer(Metrics().workflows, None),
         )
 
     def _record(self, _: JsonObject, event: Event) -> None:
