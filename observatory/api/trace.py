@@ -128,3 +128,19 @@ class Trace:
         put(item, "previous", self.previous)
         put(item, "exported", self.exported or None)
         return item
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """What the creator of an Observatory hands on of its own trace; see W3C Trace Context.
+
+    `schedule` is the traceparent of the scheduled Observatory that this is a run of.
+    """
+
+    traceparent: str | None = None
+    tracestate: str | None = None
+    baggage: str | None = None
+    schedule: str | None = None
+
+
+NO_CARRIER = Carrier()

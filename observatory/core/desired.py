@@ -30,9 +30,9 @@ from observatory.api.names import (
 from observatory.api.specschema import SPEC
 from observatory.api.structural import check
 from observatory.api.times import parse_time
-from observatory.api.trace import CARRIER_LENGTH
+from observatory.api.trace import CARRIER_LENGTH, NO_CARRIER, Carrier
 from observatory.api.types import JsonObject
-from observatory.core.model import NO_CARRIER, Carrier, Desired
+from observatory.core.model import Desired
 from observatory.core.owners import parent_of, texts
 from observatory.core.revision import program_of
 from observatory.core.schedule import is_scheduled, schedule_of

@@ -14,28 +14,12 @@ from observatory.api.ending import RequestType
 from observatory.api.names import FINALIZER, FINALLY, Key, admission
 from observatory.api.status import Status
 from observatory.api.taskstatus import FailureClass
-from observatory.api.trace import Sampler
+from observatory.api.trace import NO_CARRIER, Carrier, Sampler
 from observatory.api.types import DEFAULT_RULE, JsonObject, Task
 from observatory.core.retry import RetryPolicy
 from observatory.core.schedule import Schedule
 
 # --- what is wanted ---------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Carrier:
-    """What the creator of an Observatory hands on of its own trace; see W3C Trace Context.
-
-    `schedule` is the traceparent of the scheduled Observatory that this is a run of.
-    """
-
-    traceparent: str | None = None
-    tracestate: str | None = None
-    baggage: str | None = None
-    schedule: str | None = None
-
-
-NO_CARRIER = Carrier()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +157,6 @@ class Identity:
     revision: str
     task: str
     attempt: int
-
-
-STAGES = 2
-"""What a Pod has to get before it runs: a node, and there its container."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,16 @@ from datetime import datetime, timedelta
 from observatory.api.status import Status
 from observatory.api.taskstatus import FailureClass, TaskPhase, TaskStatus
 from observatory.api.times import whole_seconds
-from observatory.core.model import STAGES, Outcome, Pod, PodRef, PodWait, Program
+from observatory.core.model import Outcome, Pod, PodRef, PodWait, Program
 
 SOFT_WAIT = timedelta(seconds=10)
 """How long a Pod may wait for its node or its image before a status tells of it.
 
 Every Pod waits a little. Told at once, each would cost one more write and tell nothing.
 """
+
+STAGES = 2
+"""What a Pod has to get before it runs: a node, and there its container."""
 
 
 def rows_of(status: Status, program: Program) -> list[TaskStatus]:

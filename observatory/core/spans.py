@@ -16,12 +16,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from observatory.api.names import GROUP
-from observatory.api.status import Phase, Status
-from observatory.api.taskstatus import Attempt, FailureClass, TaskPhase, TaskStatus
+from observatory.api.status import Status
+from observatory.api.taskstatus import Attempt, FailureClass, TaskStatus
 from observatory.api.trace import SpanContext, attempt_span_id, task_span_id
-from observatory.core.attempts import DEADLINE
-from observatory.core.ending import TASK_FAILED
 from observatory.core.model import Desired, Program
+from observatory.core.results import row_result, run_result
 
 AttributeValue = str | int
 Attributes = Mapping[str, AttributeValue]
@@ -111,42 +110,6 @@ def forgotten(telling: Telling, before: Status) -> Iterator[Span]:
         for attempt in old.attempts:
             if attempt.attempt < oldest:
                 yield from _attempt_spans(telling, row.name, attempt, None)
-
-
-# --- results ----------------------------------------------------------------------------------
-
-
-def run_result(status: Status) -> str:
-    """How a run that has ended came out, as `cicd.pipeline.result`.
-
-    A `failure` is the workflow's own, an `error` the system's that it ran on.
-    """
-    if status.phase is Phase.SUCCEEDED:
-        return "success"
-    ending = status.ending
-    if ending is not None and ending.reason != TASK_FAILED:
-        return "timeout" if ending.reason == DEADLINE else "cancellation"
-    return "failure" if status.failure is None else task_result(status.failure.class_)
-
-
-def task_result(class_: FailureClass | None) -> str:
-    """How a failed attempt, task or run came out, by the class of the failure."""
-    match class_:
-        case None | FailureClass.APPLICATION_ERROR:
-            return "failure"
-        case FailureClass.TIMEOUT:
-            return "timeout"
-        case FailureClass.CANCELLED:
-            return "cancellation"
-        case _:
-            return "error"
-
-
-def row_result(row: TaskStatus) -> str:
-    """How a task that has ended came out, as `cicd.pipeline.task.run.result`."""
-    if row.phase is TaskPhase.SUCCEEDED:
-        return "success"
-    return "skip" if row.phase is TaskPhase.SKIPPED else task_result(row.class_)
 
 
 # --- the tree ---------------------------------------------------------------------------------

@@ -16,7 +16,8 @@ from observatory.api.status import Status
 from observatory.api.taskstatus import FailureClass, TaskPhase, TaskStatus
 from observatory.api.trace import SpanContext, task_span_id
 from observatory.core.model import Desired, Program
-from observatory.core.spans import PARTS, row_result, run_result
+from observatory.core.results import row_result, run_result
+from observatory.core.spans import PARTS
 
 DURATION_BUCKETS = (5, 15, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 28800, 86400)
 """Seconds of runs and tasks: from a script to a day."""
