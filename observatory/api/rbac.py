@@ -14,6 +14,8 @@ from observatory.api.names import (
     LEASES,
     OBSERVATORIES,
     PODS,
+    SUBJECT_ACCESS_REVIEWS,
+    TOKEN_REVIEWS,
     Resource,
 )
 from observatory.api.types import JsonObject
@@ -76,6 +78,12 @@ OPERATOR = (
 LEADER_ELECTION = (Permission(LEASES, ("create", "get", "patch"), "elects a leader"),)
 """In its own namespace only."""
 
+METRICS_AUTH = (
+    Permission(TOKEN_REVIEWS, ("create",), "learns whose token a scraper brings"),
+    Permission(SUBJECT_ACCESS_REVIEWS, ("create",), "learns whether that one may read /metrics"),
+)
+"""Cluster-wide, for --metrics-secure only."""
+
 VIEWER = (
     Permission(OBSERVATORIES, ("get", "list", "watch"), "sees workflows"),
     Permission(OBSERVATORIES, ("get",), "sees how they go", "status"),
@@ -113,6 +121,8 @@ def role_manifests() -> dict[str, JsonObject]:
     return {
         "role.yaml": _role("ClusterRole", "manager-role", OPERATOR),
         "leader_election_role.yaml": _role("Role", "leader-election-role", LEADER_ELECTION),
+        "metrics_auth_role.yaml": _role("ClusterRole", "metrics-auth-role", METRICS_AUTH),
+        "metrics_reader_role.yaml": _reader(),
         "observatory_viewer_role.yaml": _role(
             "ClusterRole", "observatory-viewer-role", VIEWER, "view"
         ),
@@ -134,3 +144,9 @@ def _role(
         "metadata": {"name": name, "labels": labels},
         "rules": rules(permissions),
     }
+
+
+def _reader() -> JsonObject:
+    """The role of those who may read /metrics."""
+    reader = _role("ClusterRole", "metrics-reader", ())
+    return reader | {"rules": [{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}]}

@@ -168,7 +168,11 @@ class StateCollector:
     def collect(self) -> Iterator[Metric]:
         """The metrics now."""
         yield from self._informers()
-        if not self._leads():
+        leads = self._leads()
+        leading = GaugeMetricFamily(f"{_PREFIX}_operator_leading", "1 while this operator works")
+        leading.add_metric([], float(leads))
+        yield leading
+        if not leads:
             return
         observatories = [
             each for scope in self._cache.scopes.values() for each in scope.observatories.values()

@@ -64,7 +64,10 @@ def make_account(
             obj["metadata"]["name"] = f"{namespace}-{obj['metadata']['name']}"
         if obj["kind"] == "ClusterRoleBinding":
             obj["roleRef"]["name"] = f"{namespace}-{obj['roleRef']['name']}"
-            if not everywhere:  # as in the README, for an operator that has some namespaces only
+            reviews = "metrics" in obj["metadata"]["name"]  # tokens are of no namespace
+            if (
+                not everywhere and not reviews
+            ):  # as in the README, for an operator that has some namespaces only
                 obj["kind"] = "RoleBinding"
                 obj["metadata"]["namespace"] = namespace
     manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})

@@ -64,12 +64,19 @@ def test_temporary_files_can_be_written_and_stay_in_memory() -> None:
 def test_ports_probes_and_flags_agree() -> None:
     (container,) = pod()["containers"]
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
-    assert f"--metrics-bind-address=:{ports['metrics']}" in container["args"]
+    assert f"--metrics-bind-address=:{ports['https']}" in container["args"]
+    assert "--metrics-secure" in container["args"]
     assert f"--health-probe-bind-address=:{ports['health']}" in container["args"]
     assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "health"}
     assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "health"}
     (port,) = load("manager/metrics_service.yaml")["spec"]["ports"]
-    assert (port["port"], port["targetPort"]) == (ports["metrics"], "metrics")
+    assert (port["port"], port["targetPort"]) == (ports["https"], "https")
+    (endpoint,) = load("prometheus/monitor.yaml")["spec"]["endpoints"]
+    assert (endpoint["port"], endpoint["scheme"], endpoint["honorLabels"]) == (
+        "https",
+        "https",
+        True,
+    )
 
 
 def test_labels_lead_from_the_service_to_the_pods() -> None:
@@ -80,6 +87,8 @@ def test_labels_lead_from_the_service_to_the_pods() -> None:
         load("manager/metrics_service.yaml")["spec"]["selector"],
     ):
         assert selector.items() <= labels.items()
+    monitor = load("prometheus/monitor.yaml")["spec"]["selector"]["matchLabels"]
+    assert monitor.items() <= load("manager/metrics_service.yaml")["metadata"]["labels"].items()
 
 
 @pytest.mark.parametrize(
@@ -87,6 +96,7 @@ def test_labels_lead_from_the_service_to_the_pods() -> None:
     [
         ("role_binding.yaml", "role.yaml"),
         ("leader_election_role_binding.yaml", "leader_election_role.yaml"),
+        ("metrics_auth_role_binding.yaml", "metrics_auth_role.yaml"),
     ],
 )
 def test_a_binding_gives_the_role_to_the_deployments_account(binding: str, role: str) -> None:
