@@ -50,8 +50,13 @@ def with_cluster(options: argparse.Namespace, work: Work) -> int:
         code, problem = 2, f"the API server refused: {error.message}"
     except (ConfigError, KubeError) as error:
         code, problem = 2, str(error)
-    print(f"error: {one_line(problem)}", file=sys.stderr)
-    return code
+    return reported(CommandError(problem, code))
+
+
+def reported(error: CommandError) -> int:
+    """Say what is wrong in one line; the exit code."""
+    print(f"error: {one_line(str(error))}", file=sys.stderr)
+    return error.code
 
 
 async def _connected(options: argparse.Namespace, work: Work) -> int:

@@ -13,13 +13,22 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from observatory import __version__
 from observatory.api.text import one_line
 
 COMMANDS = {
-    "run": "run the operator",
+    "list": "list workflows and how they are",
+    "get": "show a workflow and its tasks",
+    "why": "say why a run goes no further, or what failed first",
+    "logs": "show what the tasks have written",
+    "events": "show what happened to a workflow",
+    "graph": "draw the tasks and their dependencies",
+    "timeline": "draw when the tasks ran",
+    "submit": "create a workflow and wait for it",
+    "try": "run a workflow file here, without a cluster",
     "validate": "say everything that is wrong with workflow files, without a cluster",
     "schedule": "say when a schedule fires, without a cluster",
     "run-now": "begin a run of a schedule now",
@@ -30,18 +39,26 @@ COMMANDS = {
     "suspend": "start no more tasks until resume",
     "resume": "go on with a suspended run",
     "cleanup": "let go of what the operator holds, for when it is gone",
+    "run": "run the operator",
+    "completion": "print what makes a shell complete commands",
     "replay": "play a history of faults again and tell what happens",
 }
 """The commands, with the line about each in `--help`."""
-_MODULES = dict.fromkeys(
-    ("retry", "run-now", "backfill", "stop", "terminate", "suspend", "resume"), "control"
-)
+_MODULES = {
+    **dict.fromkeys(
+        ("retry", "run-now", "backfill", "stop", "terminate", "suspend", "resume"), "control"
+    ),
+    "try": "tryout",
+}
 """The modules of this package that aren't named after their command."""
 
 _DESCRIPTION = "Runs DAGs of container tasks that are written as Kubernetes objects."
 _EPILOG = """\
 examples:
+  observatory try workflow.yaml          run a workflow here, without a cluster
   observatory validate workflow.yaml     check a workflow before it is applied
+  observatory submit workflow.yaml -f    run it in the cluster, and see it live
+  observatory why my-workflow            what failed first, and what to do
   observatory run --leader-elect         run the operator
   observatory retry my-workflow          run again what failed
   observatory schedule "H 3 * * 1-5"     when that fires
@@ -82,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    parser = _parser(arguments)
+    parser = parser_of(arguments)
     for flag, _, value in (argument.partition("=") for argument in arguments):
         if flag.startswith("--") and value == "--":
             # argparse would take it for the end of the flags, and give an empty list.
@@ -91,7 +108,7 @@ def _run(arguments: Sequence[str]) -> int:
         options, unknown = parser.parse_known_args(arguments)
         if unknown:
             # By itself, argparse would point to the help that does not list the command's flags.
-            command = Parser(prog=f"observatory {options.command}")
+            command = Parser(prog=f"{program()} {options.command}")
             command.error(f"unrecognized arguments: {' '.join(unknown)}")
         code: int = options.handler(options)
     finally:
@@ -106,9 +123,16 @@ def _discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+def program() -> str:
+    """How this program was called: by itself, or as a plugin of kubectl."""
+    plugin = Path(sys.argv[0]).name.startswith("kubectl-")
+    return "kubectl observatory" if plugin else "observatory"
+
+
+def parser_of(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser, with all about the command that these arguments begin with."""
     parser = Parser(
-        prog="observatory",
+        prog=program(),
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -24,7 +24,7 @@ import aiohttp
 import orjson
 
 from observatory import __version__
-from observatory.api.names import FIELD_MANAGER, Key, Resource
+from observatory.api.names import FIELD_MANAGER, PODS, Key, Resource
 from observatory.api.types import JsonObject
 from observatory.kube import transport
 from observatory.kube.api import NO_PARAMS, Patch, PatchKind
@@ -158,6 +158,23 @@ class Client:
             await lines.aclose()
             response.close()
 
+    @asynccontextmanager
+    async def log(
+        self, key: Key, params: Mapping[str, str]
+    ) -> AsyncGenerator[AsyncIterator[bytes], None]:
+        """What a Pod has written, in pieces as they come; `params` are those of `pods/log`.
+
+        With `follow` they end when the container does.
+        """
+        path = _path(PODS, key, "log")
+        response = await self._sent(self._watches, "GET", "get", path, params)
+        try:
+            if response.status >= _FIRST_ERROR:
+                raise await _error(response)
+            yield _chunks(response)
+        finally:
+            response.close()
+
     async def _read(self, verb: str, path: str, params: Mapping[str, str]) -> JsonObject:
         response = await self._sent(self._session, "GET", verb, path, params)
         return await _json(response)
@@ -288,6 +305,12 @@ async def _error(response: aiohttp.ClientResponse) -> Exception:
     with transport.translated():
         body = await response.read()
     return from_status(response.status, body, response.headers)
+
+
+async def _chunks(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
+    with transport.translated():
+        async for chunk in response.content.iter_any():
+            yield chunk
 
 
 async def _lines(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:

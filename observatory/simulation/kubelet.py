@@ -101,6 +101,11 @@ class Kubelet:
         self._server.storage.put(PODS, key, pod)
         return True
 
+    def finish(self, key: Key, pod: JsonObject, end: End) -> None:
+        """Report how the container of a running Pod has ended."""
+        self._finish(pod, end)
+        self._server.storage.put(PODS, key, pod)
+
     def _finish(self, pod: JsonObject, end: End | None) -> None:
         pod["status"]["phase"] = "Succeeded" if end is not None and not end.exit_code else "Failed"
         if end is not None:  # None: it never started

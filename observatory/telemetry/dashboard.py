@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from observatory.api.types import JsonObject
 
 _WIDTH, _HEIGHT, _COLUMNS = 8, 7, 24
-_OURS = 'controller="observatory"'
+_RECONCILES = 'controller_runtime_reconcile_total{controller="observatory"}'
+_LAST_SUCCESS = "observatory_workflow_last_success_timestamp_seconds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "The ten longest.",
                 (
                     (
-                        "topk(10, time() - max by (namespace, workflow) "
-                        "(observatory_workflow_last_success_timestamp_seconds))",
+                        f"topk(10, time() - max by (namespace, workflow) ({_LAST_SUCCESS}))",
                         "{{namespace}}/{{workflow}}",
                     ),
                 ),
@@ -113,8 +113,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "A second, by result.",
                 (
                     (
-                        "sum by (result) (rate(controller_runtime_reconcile_total"
-                        f"{{{_OURS}}}[$__rate_interval]))",
+                        f"sum by (result) (rate({_RECONCILES}[$__rate_interval]))",
                         "{{result}}",
                     ),
                 ),

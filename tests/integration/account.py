@@ -65,9 +65,8 @@ def make_account(
         if obj["kind"] == "ClusterRoleBinding":
             obj["roleRef"]["name"] = f"{namespace}-{obj['roleRef']['name']}"
             reviews = "metrics" in obj["metadata"]["name"]  # tokens are of no namespace
-            if (
-                not everywhere and not reviews
-            ):  # as in the README, for an operator that has some namespaces only
+            # As in the README, for an operator that has some namespaces only.
+            if not everywhere and not reviews:
                 obj["kind"] = "RoleBinding"
                 obj["metadata"]["namespace"] = namespace
     manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
