@@ -79,6 +79,12 @@ class Telling:
         """What tells this run from every other one."""
         return f"{self.desired.uid}/{self.status.run}"
 
+    def within(self, time: datetime) -> datetime:
+        """The time, or the end of the run that is nearest: nodes have clocks of their own."""
+        status = self.status
+        latest = min(time, status.completion_time or time)
+        return max(latest, status.start_time or latest)
+
 
 def spans(telling: Telling) -> Iterator[Span]:
     """The spans of a run that has ended, parents first; none where it isn't traced."""
@@ -163,8 +169,8 @@ def _task_spans(
     first = min((time for time in known if time), default=ready or row.completion_time)
     if first is None or not row.attempt:
         return
-    begin = first if ready is None else min(ready, first)
-    end = max(row.completion_time or first, first)
+    begin = telling.within(first if ready is None else min(ready, first))
+    end = telling.within(max(row.completion_time or first, first))
     result = row_result(row)
     failed = result in ("failure", "error", "timeout")
     attributes: dict[str, AttributeValue] = {
@@ -199,8 +205,9 @@ def _attempt_spans(
     if started is None or ended is None:
         return  # it was refused before it was started
     uid, run, number = telling.desired.uid, telling.status.run, attempt.attempt
+    started, ended = telling.within(started), telling.within(max(started, ended))
     begin = started if queued_since is None else min(queued_since, started)
-    end = max(started, ended)
+    end = ended
     context = _context(telling, attempt_span_id(uid, run, task, number))
     failed = attempt.class_ is not None and attempt.class_ is not FailureClass.CANCELLED
     attributes: dict[str, AttributeValue] = {

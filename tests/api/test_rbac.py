@@ -52,6 +52,8 @@ def test_editing_is_not_given_to_everybody_who_may_edit() -> None:
     assert given == {
         "role.yaml": [],
         "leader_election_role.yaml": [],
+        "metrics_auth_role.yaml": [],
+        "metrics_reader_role.yaml": [],
         "observatory_viewer_role.yaml": ["view"],
         "observatory_editor_role.yaml": ["admin"],
     }

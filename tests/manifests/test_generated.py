@@ -10,7 +10,10 @@ ROOT = Path(__file__).parents[2]
 GENERATED = [
     "docs/api.md",
     "manifests/crd/workflow.seventh-horizon.io_observatories.yaml",
+    "manifests/grafana/observatory-operator.json",
     "manifests/rbac/leader_election_role.yaml",
+    "manifests/rbac/metrics_auth_role.yaml",
+    "manifests/rbac/metrics_reader_role.yaml",
     "manifests/rbac/observatory_editor_role.yaml",
     "manifests/rbac/observatory_viewer_role.yaml",
     "manifests/rbac/role.yaml",

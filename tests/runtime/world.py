@@ -50,7 +50,9 @@ def task(name: str, *dependencies: str, **fields: object) -> JsonObject:
 class Controller:
     """One operator process: caches that see only what `sync` shows them."""
 
-    def __init__(self, world: World, api: Api | None = None) -> None:
+    def __init__(
+        self, world: World, api: Api | None = None, observer: Observer | None = None
+    ) -> None:
         self._world = world
         self.cache = Cache([])
         self.events: list[Event] = []
@@ -59,7 +61,7 @@ class Controller:
             self.cache,
             now=lambda: world.now,
             record=self._record,
-            observer=Observer(Metrics().workflows, None),
+            observer=observer or Observer(Metrics().workflows, None),
         )
 
     def _record(self, _: JsonObject, event: Event) -> None:
