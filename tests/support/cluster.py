@@ -8,14 +8,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 ROOT = Path(__file__).resolve().parents[2]
 LABELS = "workflow.seventh-horizon.io"
+NOTHING_MORE: Mapping[str, str] = MappingProxyType({})
 
 JsonObject = dict[str, Any]
 T = TypeVar("T")
@@ -133,9 +135,15 @@ class Cluster:
         return [request for request in found if request["requestReceivedTimestamp"] >= moment]
 
     @contextmanager
-    def operator(self, *flags: str, log: Path, kubeconfig: str | None = None) -> Iterator[Operator]:
+    def operator(
+        self,
+        *flags: str,
+        log: Path,
+        kubeconfig: str | None = None,
+        environment: Mapping[str, str] = NOTHING_MORE,
+    ) -> Iterator[Operator]:
         """A running operator, ended with SIGTERM unless the test has ended it."""
-        operator = Operator(self, flags, log, kubeconfig)
+        operator = Operator(self, flags, log, kubeconfig, environment)
         try:
             yield operator
         finally:
@@ -146,8 +154,14 @@ class Operator:
     """One operator process against a cluster."""
 
     def __init__(
-        self, cluster: Cluster, flags: tuple[str, ...], log: Path, kubeconfig: str | None = None
+        self,
+        cluster: Cluster,
+        flags: tuple[str, ...],
+        log: Path,
+        kubeconfig: str | None = None,
+        environment: Mapping[str, str] = NOTHING_MORE,
     ) -> None:
+        self._environment = {**os.environ, **environment}
         self._kubeconfig = kubeconfig or cluster.kubeconfig
         self._flags = flags
         self.log = log
@@ -158,7 +172,9 @@ class Operator:
         argv += [self._kubeconfig, "--metrics-bind-address=0"]
         argv += ["--health-probe-bind-address=0", "--log-format=json", *self._flags]
         with self.log.open("ab") as log:
-            return subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            return subprocess.Popen(
+                argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self._environment
+            )
 
     def kill(self) -> None:
         """SIGKILL, as the OOM killer does it."""
