@@ -129,37 +129,55 @@ class LocalNode:
         folder = self._folder / pod["metadata"]["name"]
         folder.mkdir()
         own = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        # A pipe of our own: with asyncio's, the end of a process is not told while it is open.
+        reading, writing = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
                 *argv,
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
+                stdout=writing,
+                stderr=writing,
                 cwd=folder,
                 env=own if self._engine else {**own, **variables},
                 start_new_session=True,
             )
         except FileNotFoundError:
+            os.close(reading)
             return End(_NOT_FOUND, "ContainerCannotRun", f"no program {argv[0]!r} on this machine")
         except OSError as error:
+            os.close(reading)
             return End(_NOT_EXECUTABLE, "ContainerCannotRun", f"{argv[0]}: {error.strerror}")
+        finally:
+            os.close(writing)
         self._processes[uid] = process
         limit = pod["spec"].get("activeDeadlineSeconds")
+        copying = asyncio.create_task(self._copy(reading, task, kept))
         try:
             async with asyncio.timeout(limit):
-                await self._copy(process, task, kept)
                 code = await process.wait()
         except TimeoutError:
             await self._stop(uid, pod["spec"].get("terminationGracePeriodSeconds", _GRACE))
             return End(_KILLED, "DeadlineExceeded", f"ran longer than {limit} s")
+        finally:
+            # As in a container, what it has started ends with it.
+            _signal(process, signal.SIGKILL)
+            await copying
         return End(code if code >= 0 else 128 - code)
 
-    async def _copy(
-        self, process: asyncio.subprocess.Process, task: str, kept: deque[bytes]
-    ) -> None:
-        assert process.stdout is not None  # noqa: S101 - it was asked for
+    async def _copy(self, reading: int, task: str, kept: deque[bytes]) -> None:
+        """Pass on what is written into a pipe, until nobody has it open any more."""
+        reader = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(reading, "rb", 0)
+        )
+        try:
+            await self._pass_on(reader, task, kept)
+        finally:
+            transport.close()
+
+    async def _pass_on(self, reader: asyncio.StreamReader, task: str, kept: deque[bytes]) -> None:
         rest = b""
-        while chunk := await process.stdout.read(_READ):
+        while chunk := await reader.read(_READ):
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 kept.append(line)
@@ -197,8 +215,7 @@ class LocalNode:
         if process is None or process.returncode is not None:
             return
         for number, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, None)):
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
+            _signal(process, number)
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
                     await process.wait()
@@ -211,6 +228,12 @@ class LocalNode:
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+
+def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    """Send a signal to a process and all that it has started, as far as they still live."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
 
 
 _REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_.-][A-Za-z0-9_.-]*)\)")
