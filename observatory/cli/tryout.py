@@ -20,13 +20,13 @@ from observatory.api.types import JsonObject
 from observatory.cli.cluster import CommandError, reported
 from observatory.cli.get import changes, exit_code, over, page
 from observatory.cli.graph import from_file
+from observatory.cli.localnode import ENGINES, LocalNode, engine
 from observatory.cli.reading import write_objects
 from observatory.cli.style import Screen, add_color, of_phase, styled
 from observatory.cli.view import View, view_of
 from observatory.runtime.clock import SystemClock
 from observatory.runtime.operator import Operator
 from observatory.simulation.apiserver import ApiServer
-from observatory.simulation.localnode import ENGINES, LocalNode, engine
 from observatory.telemetry.log import Format, Level, configure
 from observatory.telemetry.metrics import Metrics
 

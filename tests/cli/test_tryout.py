@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from observatory.cli.localnode import CannotRunError, engine, environment, expand
 from observatory.cli.main import main
-from observatory.simulation.localnode import CannotRunError, engine, environment, expand
 from tests.support.cluster import eventually
 
 Output = pytest.CaptureFixture[str]
