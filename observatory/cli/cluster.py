@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import sys
 from collections.abc import Awaitable, Callable
 
+from observatory.api.fielderrors import quote
+from observatory.api.names import LABEL_LENGTH
+from observatory.api.openapi import DNS_LABEL
 from observatory.api.text import one_line
 from observatory.kube.api import Api
 from observatory.kube.client import Client
@@ -16,6 +20,8 @@ from observatory.kube.errors import ApiError, Forbidden, KubeError, NotFound
 from observatory.runtime.clock import SystemClock
 
 DEFAULT_NAMESPACE = "default"
+_NAME = re.compile("[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+_NAME_LENGTH = 253
 
 Work = Callable[[Api, str], Awaitable[int]]
 """What a command does with the cluster and the namespace of its context; the exit code."""
@@ -27,6 +33,26 @@ class CommandError(Exception):
     def __init__(self, message: str, code: int = 1) -> None:
         super().__init__(message)
         self.code = code
+
+
+def object_name(text: str) -> str:
+    """The type of an argument that names an Observatory, as `NAME` or `observatory/NAME`.
+
+    What no object can be called would be the path of something else.
+    """
+    name = text.removeprefix("observatory/")
+    if not _NAME.fullmatch(name) or len(name) > _NAME_LENGTH:
+        raise argparse.ArgumentTypeError(f"invalid value {quote(text)}: no object has such a name")
+    return name
+
+
+def namespace_name(text: str) -> str:
+    """The type of an argument that names a namespace."""
+    if not re.fullmatch(DNS_LABEL, text) or len(text) > LABEL_LENGTH:
+        raise argparse.ArgumentTypeError(
+            f"invalid value {quote(text)}: no namespace has such a name"
+        )
+    return text
 
 
 def add_cluster(parser: argparse.ArgumentParser) -> None:

@@ -32,7 +32,13 @@ from observatory.api.names import (
 from observatory.api.text import one_line
 from observatory.api.times import micro_time
 from observatory.api.types import JsonObject
-from observatory.cli.cluster import CommandError, add_cluster, with_cluster
+from observatory.cli.cluster import (
+    CommandError,
+    add_cluster,
+    namespace_name,
+    object_name,
+    with_cluster,
+)
 from observatory.cli.documents import read_documents
 from observatory.cli.yamlvalues import DocumentError
 from observatory.core.validation import validate
@@ -141,8 +147,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("name", metavar="NAME", help="the Observatory")
-    parser.add_argument("--namespace", "-n", metavar="NAME", help="else that of the context")
+    parser.add_argument("name", metavar="NAME", type=object_name, help="the Observatory")
+    parser.add_argument(
+        "--namespace", "-n", type=namespace_name, metavar="NAME", help="else that of the context"
+    )
     if name == "retry":
         parser.add_argument("--from", dest="start", metavar="TASK", help="run this one again, too")
         parser.add_argument("--file", "-f", metavar="FILE", help="apply this mended workflow first")

@@ -13,7 +13,7 @@ from observatory.api.names import KIND, Key
 from observatory.api.text import one_line
 from observatory.api.types import JsonObject
 from observatory.cli import svg
-from observatory.cli.cluster import CommandError, reported, with_cluster
+from observatory.cli.cluster import CommandError, object_name, reported, with_cluster
 from observatory.cli.documents import read_documents
 from observatory.cli.layers import layers
 from observatory.cli.reading import add_reading, fetch
@@ -46,7 +46,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("name", nargs="?", metavar="NAME", help="the Observatory")
+    parser.add_argument("name", nargs="?", type=object_name, metavar="NAME", help="the Observatory")
     parser.add_argument("--file", "-f", metavar="FILE", help="one in a file, without a cluster")
     add_reading(parser, ("text", "svg", "dot", "mermaid"), name=False)
     parser.set_defaults(handler=run)

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from observatory.api.names import TASK_CONTAINER, Key
 from observatory.api.taskstatus import TaskPhase
-from observatory.cli.cluster import CommandError, with_cluster
+from observatory.cli.cluster import CommandError, object_name, with_cluster
 from observatory.cli.reading import LOOK_SECONDS, add_reading, fetch
 from observatory.cli.style import Screen
 from observatory.cli.view import TaskView, View, view_of
@@ -54,7 +54,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("name", metavar="NAME", help="the Observatory")
+    parser.add_argument("name", type=object_name, metavar="NAME", help="the Observatory")
     parser.add_argument("task", nargs="?", metavar="TASK", help="of this task only")
     parser.add_argument("--follow", "-f", action="store_true", help="go on until the run ends")
     parser.add_argument("--attempt", type=int, metavar="N", help="of this attempt, not the latest")

@@ -12,7 +12,7 @@ import yaml
 from observatory.api.names import OBSERVATORIES, Key, Resource
 from observatory.api.text import one_line
 from observatory.api.types import JsonObject
-from observatory.cli.cluster import CommandError, add_cluster
+from observatory.cli.cluster import CommandError, add_cluster, namespace_name, object_name
 from observatory.cli.style import add_color
 from observatory.kube.api import Api
 from observatory.kube.errors import NotFound
@@ -30,8 +30,10 @@ def add_reading(
 ) -> None:
     """Add what each of them takes: the name, the namespace, the format, the colour, the cluster."""
     if name:
-        parser.add_argument("name", metavar="NAME", help="the Observatory")
-    parser.add_argument("--namespace", "-n", metavar="NAME", help="else that of the context")
+        parser.add_argument("name", metavar="NAME", type=object_name, help="the Observatory")
+    parser.add_argument(
+        "--namespace", "-n", type=namespace_name, metavar="NAME", help="else that of the context"
+    )
     if formats:
         parser.add_argument(
             "--output",
@@ -82,9 +84,10 @@ def write_objects(objects: list[JsonObject], output: str, *, single: bool) -> No
     """Write objects as JSON, YAML, or their names."""
     whole: object = objects[0] if single else {"apiVersion": "v1", "kind": "List", "items": objects}
     if output == "json":
-        print(json.dumps(whole, indent=2, ensure_ascii=False))
+        # In ASCII: any stream carries it, and nothing in it turns a line around.
+        print(json.dumps(whole, indent=2))
     elif output == "yaml":
-        yaml.safe_dump(whole, sys.stdout, sort_keys=False, allow_unicode=True)
+        yaml.safe_dump(whole, sys.stdout, sort_keys=False)
     else:
         for each in objects:
             print(one_line(f"observatory.workflow.seventh-horizon.io/{each['metadata']['name']}"))

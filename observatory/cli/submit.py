@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from observatory.api.names import OBSERVATORIES, Key
 from observatory.api.text import one_line
 from observatory.api.types import JsonObject
-from observatory.cli.cluster import CommandError, with_cluster
+from observatory.cli.cluster import CommandError, object_name, with_cluster
 from observatory.cli.get import exit_code, follow, over
 from observatory.cli.graph import from_file
 from observatory.cli.reading import LOOK_SECONDS, add_reading, fetch
@@ -43,7 +43,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
         allow_abbrev=False,
     )
     parser.add_argument("file", metavar="FILE", help="a file with one Observatory")
-    parser.add_argument("--name", metavar="NAME", help="another name than that in the file")
+    parser.add_argument(
+        "--name", type=object_name, metavar="NAME", help="another name than that in the file"
+    )
     parser.add_argument("--wait", action="store_true", help="until the run has ended")
     parser.add_argument("--follow", "-f", action="store_true", help="wait, and show how it goes")
     parser.add_argument(
