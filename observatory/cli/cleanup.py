@@ -18,7 +18,7 @@ from observatory.api.names import (
 )
 from observatory.api.times import parse_time
 from observatory.api.types import JsonObject
-from observatory.cli.cluster import CommandError, add_cluster, with_cluster
+from observatory.cli.cluster import CommandError, add_cluster, namespace_name, with_cluster
 from observatory.kube.api import Api, PatchKind
 from observatory.kube.errors import Invalid, NotFound
 from observatory.runtime.clock import SystemClock
@@ -52,7 +52,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--namespace", "-n", metavar="NAME", help="only there; else everywhere")
+    parser.add_argument(
+        "--namespace",
+        "-n",
+        type=namespace_name,
+        metavar="NAME",
+        help="only there; else everywhere",
+    )
     parser.add_argument("--dry-run", action="store_true", help="show it, and change nothing")
     parser.add_argument("--force", action="store_true", help="although an operator runs")
     add_cluster(parser)

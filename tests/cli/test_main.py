@@ -43,6 +43,12 @@ def test_the_version_is_printed(capsys: Output) -> None:
             ["validate", "--outputt", "json", "x"],
             "unrecognized arguments: --outputt (see observatory validate --help)",
         ),
+        (["stop", "a/b"], 'argument NAME: invalid value "a/b": no object has such a name (see '),
+        (["get", ".."], 'argument NAME: invalid value "..": no object has such a name (see '),
+        (
+            ["list", "-n", "../x"],
+            'argument --namespace/-n: invalid value "../x": no namespace has such a name (see ',
+        ),
         (["run", "--foo"], "unrecognized arguments: --foo (see observatory run --help)"),
         (["validate", "--output", "xml", "x"], "argument -o/--output: invalid choice: 'xml'"),
         (["run", "--a\nb"], r"unrecognized arguments: --a\nb (see observatory run --help)"),

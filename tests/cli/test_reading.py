@@ -406,6 +406,11 @@ def test_all_pages_of_a_list_are_read() -> None:
 def test_objects_are_written_as_json_yaml_or_names(capsys: Output) -> None:
     write_objects([failed()], "json", single=True)
     assert '"phase": "Failed"' in capsys.readouterr().out
+    made = failed()
+    made["status"]["message"] = "\u202eevil ✔"
+    for output in ("json", "yaml"):
+        write_objects([made], output, single=True)
+        assert capsys.readouterr().out.isascii()
     write_objects([failed()], "yaml", single=False)
     assert capsys.readouterr().out.startswith("apiVersion: v1\nkind: List\nitems:\n")
     write_objects([failed()], "name", single=True)
