@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
 
 from observatory.api.names import OBSERVATORIES, Key
 from observatory.api.text import one_line
@@ -154,7 +155,9 @@ def _tasks(options: argparse.Namespace, name: str) -> list[str]:
     return _asked(options, ask)
 
 
-def _asked(options: argparse.Namespace, ask) -> list[str]:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _asked(
+    options: argparse.Namespace, ask: Callable[[Any, str], Awaitable[list[str]]]
+) -> list[str]:
     """What the cluster says; nothing where it says nothing in time: a shell must not hang."""
     from observatory.cli.cluster import DEFAULT_NAMESPACE, CommandError  # noqa: PLC0415
     from observatory.kube.client import Client  # noqa: PLC0415
@@ -166,8 +169,7 @@ def _asked(options: argparse.Namespace, ask) -> list[str]:  # type: ignore[no-un
     async def connected() -> list[str]:
         cluster = load(options.kubeconfig, options.context, SystemClock())
         async with asyncio.timeout(_PATIENCE_SECONDS), Client(cluster) as client:
-            found: list[str] = await ask(client, cluster.namespace or DEFAULT_NAMESPACE)
-            return found
+            return await ask(client, cluster.namespace or DEFAULT_NAMESPACE)
 
     try:
         return asyncio.run(connected())

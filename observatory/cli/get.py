@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime
 from functools import partial
 
-from rich.console import Group
-from rich.live import Live
 from rich.text import Text
 
 from observatory.api.names import Key
 from observatory.api.status import Phase
 from observatory.api.times import format_duration, format_time
 from observatory.cli.cluster import with_cluster
-from observatory.cli.reading import LOOK_SECONDS, add_reading, fetch, write_objects
+from observatory.cli.reading import LOOK_SECONDS, add_reading, fetch, seen, write_objects
 from observatory.cli.style import STYLES, Screen, of_phase, styled
-from observatory.cli.view import TaskView, View, view_of
+from observatory.cli.view import TaskView, View
 from observatory.kube.api import Api
 from observatory.runtime.clock import SystemClock
 
@@ -59,11 +57,10 @@ def run(options: argparse.Namespace) -> int:
         screen = Screen(options.color)
         if options.watch and options.output == "tree":
             return await follow(api, key, screen)
-        found = await fetch(api, key)
         if options.output != "tree":
-            write_objects([found], options.output, single=True)
+            write_objects([await fetch(api, key)], options.output, single=True)
             return 0
-        screen.print(page(view_of(found), screen, SystemClock().now()))
+        screen.print(page(await seen(api, key), screen, SystemClock().now()))
         return 0
 
     return with_cluster(options, work)
@@ -72,22 +69,22 @@ def run(options: argparse.Namespace) -> int:
 async def follow(api: Api, key: Key, screen: Screen) -> int:
     """Show it until its run ends: redrawn in a terminal, elsewhere a line for each change."""
     clock = SystemClock()
-    look = partial(fetch, api, key)
+    look = partial(seen, api, key)
     if not screen.terminal:
         return await _lines(look, screen)
-    with Live(console=screen.console, auto_refresh=False, vertical_overflow="visible") as live:
+    with screen.live() as live:
         while True:
-            view = view_of(await look())
-            live.update(Group(*page(view, screen, clock.now())), refresh=True)
+            view = await look()
+            screen.draw(live, page(view, screen, clock.now()))
             if over(view):
                 return exit_code(view)
             await asyncio.sleep(LOOK_SECONDS)
 
 
-async def _lines(look, screen: Screen) -> int:  # type: ignore[no-untyped-def]  # noqa: ANN001
+async def _lines(look: Callable[[], Awaitable[View]], screen: Screen) -> int:
     known: dict[str, tuple[str, str]] = {}
     while True:
-        view = view_of(await look())
+        view = await look()
         screen.print(changes(view, known))
         if over(view):
             screen.print([_outcome(view)])

@@ -16,7 +16,7 @@ from observatory.cli import svg
 from observatory.cli.cluster import CommandError, object_name, reported, with_cluster
 from observatory.cli.documents import read_documents
 from observatory.cli.layers import layers
-from observatory.cli.reading import add_reading, fetch
+from observatory.cli.reading import add_reading, seen
 from observatory.cli.style import STYLES, Screen, styled
 from observatory.cli.view import TaskView, View, view_of
 from observatory.cli.yamlvalues import DocumentError
@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
 
     async def work(api: Api, namespace: str) -> int:
-        _show(view_of(await fetch(api, Key(options.namespace or namespace, options.name))), options)
+        _show(await seen(api, Key(options.namespace or namespace, options.name)), options)
         return 0
 
     return with_cluster(options, work)

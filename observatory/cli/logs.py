@@ -12,9 +12,9 @@ from typing import Protocol
 from observatory.api.names import TASK_CONTAINER, Key
 from observatory.api.taskstatus import TaskPhase
 from observatory.cli.cluster import CommandError, object_name, with_cluster
-from observatory.cli.reading import LOOK_SECONDS, add_reading, fetch
+from observatory.cli.reading import LOOK_SECONDS, add_reading, seen
 from observatory.cli.style import Screen
-from observatory.cli.view import TaskView, View, view_of
+from observatory.cli.view import TaskView, View
 from observatory.kube.api import Api
 from observatory.kube.errors import ApiError, NotFound
 
@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
 
     async def work(api: Api, namespace: str) -> int:
         key = Key(options.namespace or namespace, options.name)
-        view = view_of(await fetch(api, key))
+        view = await seen(api, key)
         if options.task and options.task not in view.by_name:
             known = ", ".join(list(view.by_name)[:10]) or "none yet"
             raise CommandError(f'{key.name} has no task "{options.task}": its tasks are {known}')
@@ -108,7 +108,7 @@ class _Reader:
         begun: set[str] = set()
         async with asyncio.TaskGroup() as group:
             while True:
-                view = view_of(await fetch(api, key))
+                view = await seen(api, key)
                 for task in view.order:
                     pod = self._pod(task)
                     if pod is None or (self._options.task and task.name != self._options.task):

@@ -9,13 +9,15 @@ from collections.abc import AsyncIterator
 
 import yaml
 
-from observatory.api.names import OBSERVATORIES, Key, Resource
+from observatory.api.names import CONTROLLER_REVISIONS, OBSERVATORIES, Key, Resource
 from observatory.api.text import one_line
 from observatory.api.types import JsonObject
 from observatory.cli.cluster import CommandError, add_cluster, namespace_name, object_name
 from observatory.cli.style import add_color
+from observatory.cli.view import View, view_of
+from observatory.core.revision import stored_program
 from observatory.kube.api import Api
-from observatory.kube.errors import NotFound
+from observatory.kube.errors import ApiError, NotFound
 
 LOOK_SECONDS = 1.0
 """How often something is looked at again that is being watched."""
@@ -63,6 +65,24 @@ async def fetch(api: Api, key: Key) -> JsonObject:
         raise CommandError(f"{message}; see observatory list -A") from error
     metadata = {name: each for name, each in found["metadata"].items() if name != "managedFields"}
     return {**found, "metadata": metadata}
+
+
+async def seen(api: Api, key: Key) -> View:
+    """One Observatory as it is to be shown, with the tasks that its latest run executed.
+
+    Raises:
+        CommandError: There is none of that name.
+    """
+    observatory = await fetch(api, key)
+    view = view_of(observatory)
+    revision, program = view.status.revision, view.desired.program
+    if revision is None or (program is not None and program.revision == revision):
+        return view
+    try:
+        stored = await api.get(CONTROLLER_REVISIONS, Key(key.namespace, revision))
+        return view_of(observatory, stored_program(stored))
+    except (ApiError, KeyError, TypeError, ValueError, AttributeError):
+        return view  # the tasks as they are written now, for want of better
 
 
 async def every(

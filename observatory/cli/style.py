@@ -8,7 +8,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.text import Text
 
 from observatory.api.taskstatus import TaskPhase
@@ -72,6 +73,17 @@ class Screen:
         """Print lines; in a terminal each is cut to its width."""
         for line in lines:
             self.console.print(line, no_wrap=True, overflow="ellipsis", crop=self.terminal)
+
+    def live(self) -> Live:
+        """Lines that are drawn again in place; more than fit are shown at the end only."""
+        return Live(console=self.console, auto_refresh=False)
+
+    def draw(self, live: Live, lines: Iterable[Text]) -> None:
+        """Draw these lines in the place of those before, each cut to the width."""
+        cut = list(lines)
+        for line in cut:
+            line.no_wrap, line.overflow = True, "ellipsis"
+        live.update(Group(*cut), refresh=True)
 
     def sign(self, phase: TaskPhase) -> str:
         """The sign of a phase."""

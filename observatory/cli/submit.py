@@ -12,9 +12,9 @@ from observatory.api.types import JsonObject
 from observatory.cli.cluster import CommandError, object_name, with_cluster
 from observatory.cli.get import exit_code, follow, over
 from observatory.cli.graph import from_file
-from observatory.cli.reading import LOOK_SECONDS, add_reading, fetch
+from observatory.cli.reading import LOOK_SECONDS, add_reading, seen
 from observatory.cli.style import Screen
-from observatory.cli.view import View, view_of
+from observatory.cli.view import View
 from observatory.kube.api import Api
 from observatory.kube.errors import AlreadyExists, Invalid
 
@@ -89,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
 
 async def _looks(api: Api, key: Key) -> AsyncIterator[View]:
     while True:
-        yield view_of(await fetch(api, key))
+        yield await seen(api, key)
         await asyncio.sleep(LOOK_SECONDS)
 
 

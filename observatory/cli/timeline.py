@@ -14,9 +14,9 @@ from observatory.api.taskstatus import TaskPhase
 from observatory.api.times import format_duration, format_time
 from observatory.cli import svg
 from observatory.cli.cluster import CommandError, with_cluster
-from observatory.cli.reading import add_reading, fetch
+from observatory.cli.reading import add_reading, seen
 from observatory.cli.style import STYLES, Screen, styled
-from observatory.cli.view import TaskView, View, view_of
+from observatory.cli.view import TaskView, View
 from observatory.kube.api import Api
 from observatory.runtime.clock import SystemClock
 
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     """Draw it."""
 
     async def work(api: Api, namespace: str) -> int:
-        view = view_of(await fetch(api, Key(options.namespace or namespace, options.name)))
+        view = await seen(api, Key(options.namespace or namespace, options.name))
         now = SystemClock().now()
         if view.status.start_time is None:
             hint = ": it has a schedule; name one of its runs" if view.desired.scheduled else ""

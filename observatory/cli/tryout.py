@@ -10,7 +10,6 @@ import tempfile
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
@@ -163,8 +162,7 @@ class _Try:
                 found = server.get_now(OBSERVATORIES, self._key)
                 view = view_of(found)
                 if live is not None:
-                    lines = page(view, self._screen, self._clock.now())
-                    live.update(Group(*lines), refresh=True)
+                    self._screen.draw(live, page(view, self._screen, self._clock.now()))
                 else:
                     self._screen.print(changes(view, known))
                 if over(view):
@@ -177,7 +175,7 @@ class _Try:
     def _live(self) -> AbstractContextManager[Live | None]:
         if not self._screen.terminal:
             return nullcontext()
-        return Live(console=self._screen.console, auto_refresh=False, vertical_overflow="visible")
+        return self._screen.live()
 
     def _written(self, task: str, line: bytes) -> None:
         if not self._quiet:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from observatory.api.names import Key
@@ -93,10 +93,15 @@ class View:
         )
 
 
-def view_of(observatory: JsonObject) -> View:
-    """What is to be shown of an Observatory. It never raises: somebody wants to see just that."""
+def view_of(observatory: JsonObject, pinned: Program | None = None) -> View:
+    """What is to be shown of an Observatory. It never raises: somebody wants to see just that.
+
+    `pinned` is what its latest run executed, where the spec was edited since.
+    """
     metadata = observatory["metadata"]
     desired = desire(observatory)
+    if pinned is not None:
+        desired = replace(desired, program=pinned)
     problem = ""
     try:
         status = Status.from_wire(observatory.get("status") or {})

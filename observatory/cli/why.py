@@ -14,9 +14,9 @@ from observatory.api.status import Failure, Phase, Waiting
 from observatory.api.taskstatus import FailureClass, TaskPhase
 from observatory.api.times import format_duration, format_time
 from observatory.cli.cluster import with_cluster
-from observatory.cli.reading import add_reading, fetch
+from observatory.cli.reading import add_reading, seen
 from observatory.cli.style import Screen, of_phase, styled
-from observatory.cli.view import View, view_of
+from observatory.cli.view import View
 from observatory.core.summary import DEPENDENCIES
 from observatory.kube.api import Api
 from observatory.runtime.clock import SystemClock
@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
     """Say it."""
 
     async def work(api: Api, namespace: str) -> int:
-        view = view_of(await fetch(api, Key(options.namespace or namespace, options.name)))
+        view = await seen(api, Key(options.namespace or namespace, options.name))
         lines, code = explained(view, SystemClock().now())
         Screen(options.color).print(lines)
         return code

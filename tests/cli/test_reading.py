@@ -9,20 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from observatory.api.names import EVENTS, OBSERVATORIES, Key
+from observatory.api.names import CONTROLLER_REVISIONS, EVENTS, OBSERVATORIES, Key
 from observatory.api.types import JsonObject
 from observatory.cli import events, get, graph, timeline
 from observatory.cli.cluster import CommandError
 from observatory.cli.layers import layers
 from observatory.cli.list import listing
 from observatory.cli.main import main
-from observatory.cli.reading import every, fetch, write_objects
+from observatory.cli.reading import every, fetch, seen, write_objects
 from observatory.cli.style import Screen, styled
 from observatory.cli.view import view_of
 from observatory.cli.why import explained
 from observatory.simulation.apiserver import ApiServer
 from tests.cli.views import NOW, Ascii, Utf8, failed, plain, running, scheduled, screen, view
-from tests.runtime.world import observatory, task
+from tests.runtime.world import KEY, World, observatory, task
 
 Output = pytest.CaptureFixture[str]
 
@@ -389,6 +389,19 @@ def test_what_is_not_there_is_told_with_where_to_look() -> None:
     )
     with pytest.raises(CommandError):
         asyncio.run(fetch(server, Key("default", "../x")))
+
+
+def test_a_run_is_shown_with_the_tasks_that_it_executed() -> None:
+    world = World()
+    world.exit_codes = {"b": None}
+    world.apply(observatory("night", task("a"), task("b", "a")))
+    world.run("night")
+    world.edit("night", tasks=[task("x")])
+    shown = asyncio.run(seen(world.server, KEY))
+    assert plain(graph.plain(shown, screen())) == "  1  ✔ a\n  2  ● b  ← a"
+    world.server.delete_now(CONTROLLER_REVISIONS, Key("default", shown.status.revision or ""))
+    shown = asyncio.run(seen(world.server, KEY))
+    assert [each.name for each in shown.tasks] == ["a", "b"]
 
 
 def test_all_pages_of_a_list_are_read() -> None:

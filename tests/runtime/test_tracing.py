@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from observatory.api.names import Key
 from observatory.api.status import Status
 from observatory.core.desired import desire
-from observatory.core.spans import Span, Telling
+from observatory.core.spans import Span, Telling, spans
 from observatory.runtime.observer import Observer
 from observatory.runtime.tracing import AGAIN_SECONDS, BATCH, CAPACITY, PAUSE_SECONDS, Tracing
 from observatory.telemetry.metrics import Metrics
@@ -132,6 +134,38 @@ def test_after_a_failure_nothing_is_sent_for_a_while_and_it_is_counted() -> None
     assert (bench.failures, bench.clock.slept[0]) == (1, PAUSE_SECONDS)
 
 
+@given(st.lists(st.sampled_from(["round", "export", "restart", "down", "up"]), max_size=25))
+@settings(max_examples=25, deadline=None)
+def test_whatever_happens_the_trace_is_whole_in_the_end(happens: list[str]) -> None:
+    """Restarts at any moment of a run with a retry, and a collector that comes and goes."""
+    once = {"limit": 1, "backoff": {"initialSeconds": 1}}
+    bench = Bench()
+    bench.world = World()
+    bench.restart()
+    bench.world.exit_codes = {"a": 1}
+    bench.world.apply(observatory("night", task("a", retry=once), task("b", "a"), task("c")))
+    for what in (*happens, "up"):
+        match what:
+            case "round":
+                bench.world.round("night")
+            case "export":
+                bench.export()
+            case "restart":
+                bench.restart()
+            case _:
+                bench.up = what == "up"
+    for _ in range(10):
+        bench.world.round("night")
+    bench.export()
+    bench.world.round("night")
+
+    assert bench.exported
+    wanted = {span.context: span for span in spans(bench.telling())}
+    assert {span.context for span in bench.sent} == wanted.keys()
+    for span in bench.sent:
+        assert span == wanted[span.context], "sent twice, and not the same"
+
+
 def test_without_tracing_a_trace_that_was_begun_rests_unexported() -> None:
     bench = Bench()
     bench.world.run("night")
@@ -151,17 +185,11 @@ def test_many_spans_go_in_several_requests() -> None:
 def test_no_more_runs_wait_than_there_is_room_for() -> None:
     bench = Bench()
     bench.world.run("night")
-    spans = tuple(bench.sent) or (next(iter(_spans(bench.telling()))),)
+    some = tuple(spans(bench.telling()))[:1]
     for _ in range(CAPACITY + 10):
-        bench.tracing.tell(spans)
+        bench.tracing.tell(some)
     bench.export(30)
     assert len(bench.batches) <= CAPACITY + 1
-
-
-def _spans(telling: Telling) -> Sequence[Span]:
-    from observatory.core.spans import spans  # noqa: PLC0415 -- a name that the test uses too
-
-    return list(spans(telling))
 
 
 @pytest.mark.parametrize("seconds", [0.0])
