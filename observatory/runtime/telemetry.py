@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from observatory.api.trace import Sampler
 from observatory.runtime.clock import Clock
+from observatory.runtime.daemon import in_daemon
 from observatory.runtime.tracing import Send
 from observatory.telemetry import log
 from observatory.telemetry.log import logger
@@ -17,6 +19,9 @@ from observatory.telemetry.otlp import Settings, TelemetryError
 
 _INTERVAL = "OTEL_METRIC_EXPORT_INTERVAL"
 _INTERVAL_DEFAULT = 60_000
+CLOSE_SECONDS = 3.0
+"""For the log lines that are left; a Pod has 30 seconds, and this is the last that is done."""
+
 _log = logger("telemetry")
 
 
@@ -78,12 +83,14 @@ class Telemetry:
                 _log.info("Started exporting", signal=signal, protocol=protocol)
         while self._push is not None:
             await self._clock.sleep(self._interval)
-            if not await asyncio.to_thread(self._push, self._clock.now().timestamp()):
+            if not await in_daemon(partial(self._push, self._clock.now().timestamp())):
                 self._metrics.export_failures.labels("metrics").inc()
 
     def close(self) -> None:
-        """Send what is left of the logs, and end."""
-        self._ends.close()
+        """Send what is left of the logs, and end: within `CLOSE_SECONDS`, come what may."""
+        closing = threading.Thread(target=self._ends.close, daemon=True)
+        closing.start()
+        closing.join(CLOSE_SECONDS)
 
 
 def _seconds(environment: Mapping[str, str]) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from observatory.api.names import Key
 from observatory.api.trace import Sampler
 from observatory.core.spans import Span, Telling, spans
 from observatory.runtime.clock import Clock
+from observatory.runtime.daemon import in_daemon
 from observatory.telemetry.log import logger
 
 CAPACITY = 1000
@@ -101,11 +103,11 @@ class Tracing:
 
     async def _export(self, one: Telling | tuple[Span, ...]) -> bool:
         if isinstance(one, tuple):
-            return await asyncio.to_thread(self._send, one)
+            return await in_daemon(partial(self._send, one))
         run = _Run(one.desired.uid, one.status.run)
         done = False
         try:
-            done = await asyncio.to_thread(self._send_all, one)
+            done = await in_daemon(partial(self._send_all, one))
         finally:
             self._known.discard(run)
         if done:

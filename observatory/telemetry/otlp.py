@@ -65,7 +65,11 @@ def _protocol(environment: Mapping[str, str], signal: str) -> str | None:
     if protocol and protocol not in _PROTOCOLS:
         allowed = " or ".join(_PROTOCOLS)
         raise TelemetryError(f'{variable} is "{protocol}": must be {allowed}')
-    return protocol or _PROTOCOLS[0]
+    protocol = protocol or _PROTOCOLS[0]
+    variable, endpoint = get("ENDPOINT")
+    if protocol != "grpc" and not endpoint.startswith(("http://", "https://")):
+        raise TelemetryError(f'{variable} is "{endpoint}": must be http://… or https://…')
+    return protocol
 
 
 def exporter_of(protocol: str, module: str, name: str) -> Any:  # noqa: ANN401 -- one of six classes

@@ -57,6 +57,10 @@ def test_a_signal_is_exported_where_an_endpoint_is_given_for_it(
             'OTEL_EXPORTER_OTLP_PROTOCOL is "http/json": must be http/protobuf or grpc',
         ),
         (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318"},
+            'OTEL_EXPORTER_OTLP_ENDPOINT is "collector:4318": must be http://… or https://…',
+        ),
+        (
             {**ENDPOINT, "OTEL_TRACES_EXPORTER": "zipkin"},
             'OTEL_TRACES_EXPORTER is "zipkin": must be otlp or none',
         ),
