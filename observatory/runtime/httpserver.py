@@ -68,7 +68,7 @@ class Response:
 
 
 Handler = Callable[[Request], Response | Awaitable[Response]]
-"""Answers the GETs (and HEADs) of every path. It must be quick: it runs in the event loop."""
+"""Answers the GETs (and HEADs) of every path. It runs in the event loop: it is quick, or awaits."""
 
 
 def listen(address: str) -> socket.socket | None:

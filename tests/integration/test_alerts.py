@@ -99,7 +99,8 @@ CASES: dict[str, tuple[Case, ...]] = {
     ),
     "ObservatoryWatchFailing": (
         Case(
-            {'observatory_watch_failures_total{resource="pods", code="403"}': growing(4)},
+            # As often as it is tried again at last: each 30 to 60 seconds.
+            {'observatory_watch_failures_total{resource="pods", code="403"}': growing(1)},
             30,
             {"resource": "pods", "severity": "warning"},
         ),
