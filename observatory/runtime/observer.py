@@ -9,7 +9,7 @@ from observatory.api.status import Status
 from observatory.api.trace import Sampler
 from observatory.core.model import Desired, Program
 from observatory.core.spans import Telling, forgotten
-from observatory.runtime.tracing import AGAIN_SECONDS, Tracing
+from observatory.runtime.tracing import Tracing
 
 
 class Counts(Protocol):
@@ -58,9 +58,7 @@ class Observer:
 
     def exported(self, desired: Desired, status: Status, program: Program | None) -> float | None:
         """Have that trace exported: None once it is, until then when to ask again, in seconds."""
-        if self._tracing is None or self._tracing.offer(Telling(desired, status, program)):
-            return None
-        return AGAIN_SECONDS
+        return self._tracing.offer(Telling(desired, status, program)) if self._tracing else None
 
     def recorded(self, desired: Desired, status: Status) -> None:
         """A status says that it has been exported."""

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from observatory.api.names import Key
 from observatory.api.trace import Sampler
 from observatory.core.spans import Span, Telling, spans
+from observatory.machinery.instant import Instant
 from observatory.runtime.clock import Clock
 from observatory.runtime.daemon import in_daemon
 from observatory.telemetry.log import logger
@@ -24,7 +25,9 @@ CAPACITY = 1000
 BATCH = 512
 """Spans in one request, as OTEL_BSP_MAX_EXPORT_BATCH_SIZE is by default."""
 AGAIN_SECONDS = 60.0
-"""When a run is looked at again whose trace could not be exported."""
+LATEST_SECONDS = 3600.0
+"""When a run is looked at again whose trace could not be exported: after as long as exporting has
+failed by then, within these bounds. However many wait, looking at them costs next to nothing."""
 PAUSE_SECONDS = 10.0
 """How long nothing is sent after the collector could not be reached."""
 
@@ -60,16 +63,23 @@ class Tracing:
         self._waiting: asyncio.Queue[Telling | tuple[Span, ...]] = asyncio.Queue(CAPACITY)
         self._known: set[_Run] = set()
         self._done: dict[_Run, None] = {}
+        self._failing_since: Instant | None = None
 
-    def offer(self, telling: Telling) -> bool:
-        """Have the trace of a run that has ended exported soon; whether it has been already."""
+    def offer(self, telling: Telling) -> float | None:
+        """Have the trace of a run that has ended exported soon.
+
+        None where it has been already; else when to come back, in seconds.
+        """
         run = _Run(telling.desired.uid, telling.status.run)
         if run in self._done:
-            return True
+            return None
         if run not in self._known and not self._waiting.full():
             self._known.add(run)
             self._waiting.put_nowait(telling)
-        return False
+        if self._failing_since is None:
+            return AGAIN_SECONDS
+        failing = self._clock.monotonic() - self._failing_since
+        return min(max(failing, AGAIN_SECONDS), LATEST_SECONDS)
 
     def tell(self, told: Iterable[Span]) -> None:
         """Have spans exported that no status will tell of any more; best effort."""
@@ -86,7 +96,10 @@ class Tracing:
         while True:
             one = await self._waiting.get()
             if await self._export(one):
+                self._failing_since = None
                 continue
+            if self._failing_since is None:
+                self._failing_since = self._clock.monotonic()
             self._failed()
             _log.warning("Export of trace failed", retryAfter=AGAIN_SECONDS)
             await self._clock.sleep(PAUSE_SECONDS)

@@ -14,7 +14,14 @@ from observatory.api.status import Status
 from observatory.core.desired import desire
 from observatory.core.spans import Span, Telling, spans
 from observatory.runtime.observer import Observer
-from observatory.runtime.tracing import AGAIN_SECONDS, BATCH, CAPACITY, PAUSE_SECONDS, Tracing
+from observatory.runtime.tracing import (
+    AGAIN_SECONDS,
+    BATCH,
+    CAPACITY,
+    LATEST_SECONDS,
+    PAUSE_SECONDS,
+    Tracing,
+)
 from observatory.telemetry.metrics import Metrics
 from tests.runtime.world import KEY, Controller, World, observatory, task
 from tests.support.clock import FrozenClock
@@ -132,6 +139,12 @@ def test_after_a_failure_nothing_is_sent_for_a_while_and_it_is_counted() -> None
 
     asyncio.run(asyncio.wait_for(work(), 10))
     assert (bench.failures, bench.clock.slept[0]) == (1, PAUSE_SECONDS)
+    # The longer it fails, the more rarely a run is looked at for it.
+    waits = []
+    for seconds in (30, 600, 100_000):
+        bench.clock.seconds += seconds
+        waits.append(bench.world.step("night").requeue_after)
+    assert waits == [AGAIN_SECONDS, pytest.approx(650, abs=60), LATEST_SECONDS]
 
 
 @given(st.lists(st.sampled_from(["round", "export", "restart", "down", "up"]), max_size=25))
