@@ -14,7 +14,7 @@ from observatory.api.types import JsonObject
 from observatory.cli.cluster import with_cluster
 from observatory.cli.reading import add_reading, every, write_objects
 from observatory.cli.style import Screen, of_phase, styled, table
-from observatory.cli.view import View, view_of
+from observatory.cli.view import View, glance
 from observatory.kube.api import Api
 from observatory.runtime.clock import SystemClock
 
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
             print(f"No Observatories in {place}.")
             return 0
         screen = Screen(options.color)
-        views = [view_of(each) for each in found]
+        views = [glance(each) for each in found]
         lines = listing(
             views,
             SystemClock().now(),

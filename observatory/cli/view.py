@@ -12,6 +12,7 @@ from observatory.api.taskstatus import TaskPhase, TaskStatus
 from observatory.api.text import one_line
 from observatory.api.times import format_duration
 from observatory.api.types import JsonObject
+from observatory.api.wire import optional_time
 from observatory.core.desired import desire
 from observatory.core.model import Desired, Program
 
@@ -98,15 +99,10 @@ def view_of(observatory: JsonObject, pinned: Program | None = None) -> View:
 
     `pinned` is what its latest run executed, where the spec was edited since.
     """
-    metadata = observatory["metadata"]
     desired = desire(observatory)
     if pinned is not None:
         desired = replace(desired, program=pinned)
-    problem = ""
-    try:
-        status = Status.from_wire(observatory.get("status") or {})
-    except StatusError as error:
-        status, problem = Status(), str(error)
+    status, problem = _status(observatory)
     depends = _dependencies(desired.program)
     names = [row.name for row in status.tasks]
     rows = status.tasks or tuple(TaskStatus(name) for name in depends)
@@ -114,7 +110,30 @@ def view_of(observatory: JsonObject, pinned: Program | None = None) -> View:
         final = {task.name for task in desired.program.tasks[desired.program.main :]}
         rows = tuple(TaskStatus(name, final=name in final) for name in depends)
     tasks = tuple(TaskView(row, depends.get(row.name, ())) for row in rows)
-    return View(Key(metadata["namespace"], metadata["name"]), desired, status, tasks, problem)
+    return View(desired.key, desired, status, tasks, problem)
+
+
+def glance(observatory: JsonObject) -> View:
+    """The same without its tasks, and without a look at its spec: for lists of thousands."""
+    metadata = observatory["metadata"]
+    key = Key(metadata["namespace"], metadata["name"])
+    desired = Desired(
+        key,
+        metadata["uid"],
+        metadata.get("generation", 0),
+        deleting=False,
+        created=optional_time(metadata.get("creationTimestamp")),
+    )
+    status, problem = _status(observatory)
+    return View(key, desired, status, (), problem)
+
+
+def _status(observatory: JsonObject) -> tuple[Status, str]:
+    """The status, and what is wrong with it."""
+    try:
+        return Status.from_wire(observatory.get("status") or {}), ""
+    except StatusError as error:
+        return Status(), str(error)
 
 
 def _dependencies(program: Program | None) -> dict[str, tuple[str, ...]]:

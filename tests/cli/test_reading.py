@@ -18,7 +18,7 @@ from observatory.cli.list import listing
 from observatory.cli.main import main
 from observatory.cli.reading import every, fetch, seen, write_objects
 from observatory.cli.style import Screen, styled
-from observatory.cli.view import view_of
+from observatory.cli.view import glance, view_of
 from observatory.cli.why import explained
 from observatory.simulation.apiserver import ApiServer
 from tests.cli.views import NOW, Ascii, Utf8, failed, plain, running, scheduled, screen, view
@@ -31,7 +31,7 @@ Output = pytest.CaptureFixture[str]
 
 
 def test_a_list_has_a_line_for_each_workflow() -> None:
-    views = [view(failed()), view(running())]
+    views = [glance(failed()), glance(running())]
     lines = listing(views, NOW, namespaces=False, wide=False, titles=True)
     assert plain(lines) == (
         "NAME  PHASE    PROGRESS  DURATION  AGE   MESSAGE\n"
@@ -42,7 +42,7 @@ def test_a_list_has_a_line_for_each_workflow() -> None:
 
 
 def test_a_wide_list_of_all_namespaces_says_more() -> None:
-    lines = listing([view(scheduled())], NOW, namespaces=True, wide=True, titles=False)
+    lines = listing([glance(scheduled())], NOW, namespaces=True, wide=True, titles=False)
     assert plain(lines).split() == [
         *("default", "nightly", "Failed", "-", "-", "1m0s"),
         *("1", "2026-01-02T03:00:00Z", "-"),
