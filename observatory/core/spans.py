@@ -165,9 +165,9 @@ def _task_spans(
     if row.start_time and row.completion_time and row.attempt:
         shown.append(_last_attempt(row))
     known = (row.first_start_time, *(attempt.start_time for attempt in shown))
-    # One whose Pod was refused has ended without ever being started.
+    # One that was skipped, or whose Pod was refused, has never been started: it is a moment.
     first = min((time for time in known if time), default=ready or row.completion_time)
-    if first is None or not row.attempt:
+    if first is None:
         return
     begin = telling.within(first if ready is None else min(ready, first))
     end = telling.within(max(row.completion_time or first, first))
@@ -280,7 +280,7 @@ def _ready_times(telling: Telling) -> dict[str, datetime]:
     starts = {row.name: row.first_start_time or row.start_time for row in status.tasks}
     ready = {}
     for index, task in enumerate(program.tasks):
-        start = starts.get(task.name)
+        start = starts.get(task.name) or status.completion_time
         if start is None:
             continue
         first = status.finally_time if index >= program.main else begun

@@ -202,13 +202,19 @@ def test_a_retry_is_a_trace_of_its_own_that_links_to_the_one_before() -> None:
     assert "a" not in by_name(found)
 
 
-def test_skipped_tasks_have_no_span_and_the_failure_is_told_on_the_run() -> None:
+def test_a_skipped_task_is_a_moment_and_the_failure_is_told_on_the_run() -> None:
     world = world_of(task("a"), task("b", "a"))
     world.exit_codes = {"a": 7}
     world.run("night")
     found = told(world)
     assert_is_a_tree(found)
-    assert "b" not in by_name(found)
+    skipped = by_name(found)["b"]
+    assert (skipped.start, skipped.attributes["cicd.pipeline.task.run.result"]) == (
+        by_name(found)["a"].end,
+        "skip",
+    )
+    assert (skipped.start, skipped.error) == (skipped.end, None)
+    assert "b #1" not in by_name(found)
     root = found[0]
     assert root.attributes["cicd.pipeline.result"] == "failure"
     assert root.attributes["error.type"] == "ApplicationError"
