@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from observatory.api.trace import Sampler
 from observatory.runtime.clock import Clock
@@ -15,7 +16,10 @@ from observatory.runtime.tracing import Send
 from observatory.telemetry import log
 from observatory.telemetry.log import logger
 from observatory.telemetry.metrics import Metrics
-from observatory.telemetry.otlp import Settings, TelemetryError
+from observatory.telemetry.otlp import Settings, SpanSender, TelemetryError, sampler
+
+if TYPE_CHECKING:
+    from observatory.telemetry.otlpmetrics import MetricsSender
 
 _INTERVAL = "OTEL_METRIC_EXPORT_INTERVAL"
 _INTERVAL_DEFAULT = 60_000
@@ -44,28 +48,26 @@ class Telemetry:
         self._interval = _seconds(environment)
         self.traces: Traces | None = None
         """None where nothing is traced."""
-        self._push: Callable[[float], bool] | None = None
+        self._metrics_sender: MetricsSender | None = None
         if settings.traces:
             self.traces = self._made_traces(settings.traces)
         if settings.metrics:
-            self._push = self._made_push(settings.metrics)
+            self._metrics_sender = self._made_metrics(settings.metrics)
         if settings.logs:
             self._made_logs(settings.logs)
 
     def _made_traces(self, protocol: str) -> Traces:
-        from observatory.telemetry.otlp import SpanSender, sampler  # noqa: PLC0415
-
-        sender = SpanSender.of(protocol)
+        sender = SpanSender(protocol)
         self._ends.callback(sender.close)
         return Traces(sender, sampler())
 
-    def _made_push(self, protocol: str) -> Callable[[float], bool]:
+    def _made_metrics(self, protocol: str) -> MetricsSender:
         from observatory.telemetry.otlpmetrics import MetricsSender  # noqa: PLC0415
 
         started = self._clock.now().timestamp()
         sender = MetricsSender(self._metrics.registry, protocol, started)
         self._ends.callback(sender.close)
-        return lambda now: sender.send(sender.collect(now))
+        return sender
 
     def _made_logs(self, protocol: str) -> None:
         from observatory.telemetry.otlplogs import LogSender  # noqa: PLC0415
@@ -77,13 +79,14 @@ class Telemetry:
 
     async def run(self) -> None:
         """Push the metrics until cancelled."""
-        signals = {name: getattr(self._settings, name) for name in ("traces", "metrics", "logs")}
-        for signal, protocol in signals.items():
+        for signal, protocol in asdict(self._settings).items():
             if protocol:
                 _log.info("Started exporting", signal=signal, protocol=protocol)
-        while self._push is not None:
+        while (sender := self._metrics_sender) is not None:
             await self._clock.sleep(self._interval)
-            if not await in_daemon(partial(self._push, self._clock.now().timestamp())):
+            # Here, in the loop, as the page is: what is collected are caches that it changes.
+            data = sender.collect(self._clock.now().timestamp())
+            if not await in_daemon(partial(sender.send, data)):
                 self._metrics.export_failures.labels("metrics").inc()
 
     def close(self) -> None:

@@ -1,7 +1,6 @@
 """OpenTelemetry's exporters: made as the standard `OTEL_*` variables say, and only where they do.
 
-The one module that knows the SDK. It is imported when it is needed: most operators trace nothing,
-and the SDK costs a second and 30 MiB.
+The SDK is imported when something is exported, and not before: most operators export nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from observatory import __version__
+from observatory.api.names import GROUP
 from observatory.api.trace import Sampler, SpanContext
 from observatory.core.spans import Span
 
@@ -95,14 +95,10 @@ def resource() -> Any:  # noqa: ANN401 -- the SDK's Resource
 class SpanSender:
     """Hands spans to the collector."""
 
-    def __init__(self, exporter: Any, whose: Any) -> None:  # noqa: ANN401
-        self._exporter = exporter
-        self._resource = whose
-
-    @classmethod
-    def of(cls, protocol: str) -> SpanSender:
+    def __init__(self, protocol: str) -> None:
         """The one that the environment asks for; raises `TelemetryError`."""
-        return cls(exporter_of(protocol, "trace_exporter", "OTLPSpanExporter"), resource())
+        self._exporter = exporter_of(protocol, "trace_exporter", "OTLPSpanExporter")
+        self._resource = resource()
 
     def __call__(self, spans: Sequence[Span]) -> bool:
         """Send them, and say whether the collector has them. It blocks for some seconds."""
@@ -160,8 +156,7 @@ def _readable(span: Span, whose: Any) -> Any:  # noqa: ANN401
         resource=whose,
         attributes=dict(span.attributes),
         links=tuple(
-            Link(_context(link.to), {"workflow.seventh-horizon.io.relation": link.relation})
-            for link in span.links
+            Link(_context(link.to), {f"{GROUP}.relation": link.relation}) for link in span.links
         ),
         kind=SpanKind[span.kind.value],
         status=status,

@@ -45,6 +45,8 @@ class Collector:
     spans: list[Received] = field(default_factory=list)
     metrics: dict[str, Any] = field(default_factory=dict)
     logs: list[Any] = field(default_factory=list)
+    measured: threading.Event = field(default_factory=threading.Event)
+    """Set when metrics have arrived."""
 
     def __enter__(self) -> Self:
         collector = self
@@ -117,6 +119,7 @@ class Collector:
         for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics:
             for scope in resource.scope_metrics:
                 self.metrics.update({metric.name: metric for metric in scope.metrics})
+        self.measured.set()
 
     def take_logs(self, body: bytes) -> None:
         for resource in ExportLogsServiceRequest.FromString(body).resource_logs:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Iterable
 from concurrent import futures
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as messages
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as services
 from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.metrics_core import Metric
 
 from observatory.api.trace import SpanContext
 from observatory.core.spans import Telling, spans
@@ -90,7 +93,7 @@ def test_spans_arrive_over_http_as_they_are(monkeypatch: pytest.MonkeyPatch) -> 
     made = list(spans(telling()))
     with Collector() as collector:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
-        sender = SpanSender.of(HTTP)
+        sender = SpanSender(HTTP)
         assert sender(made)
         sender.close()
     arrived = {span.span_id: span for span in collector.spans}
@@ -125,7 +128,7 @@ def test_spans_arrive_over_grpc(monkeypatch: pytest.MonkeyPatch) -> None:
     server.start()
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
     try:
-        sender = SpanSender.of("grpc")
+        sender = SpanSender("grpc")
         made = list(spans(telling()))
         assert sender(made)
         sender.close()
@@ -139,7 +142,7 @@ def test_spans_arrive_over_grpc(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_collector_that_refuses_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with Collector(status=400) as collector:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
-        sender = SpanSender.of(HTTP)
+        sender = SpanSender(HTTP)
         assert not sender(list(spans(telling())))
         sender.close()
 
@@ -216,14 +219,25 @@ def test_metrics_are_pushed_again_and_again_while_the_operator_runs(
         }
         telemetry = Telemetry(environment, metrics, SystemClock())
 
+        collected_by: set[threading.Thread] = set()
+
+        class Watched:
+            def collect(self) -> Iterable[Metric]:
+                collected_by.add(threading.current_thread())
+                return ()
+
+        metrics.registry.register(Watched())
+
         async def until_it_arrives() -> None:
+            collected_by.clear()
             running = asyncio.create_task(telemetry.run())
-            while not collector.metrics:  # noqa: ASYNC110 -- another thread takes them
-                await asyncio.sleep(0.005)
+            assert await asyncio.to_thread(collector.measured.wait, 20)
             running.cancel()
 
-        asyncio.run(asyncio.wait_for(until_it_arrives(), 20))
+        asyncio.run(until_it_arrives())
         telemetry.close()
+    # What is collected are caches, which change in the loop: no other thread may look at them.
+    assert collected_by == {threading.current_thread()}
 
 
 def test_log_lines_arrive_with_their_fields_and_their_trace(
