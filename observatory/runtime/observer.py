@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from observatory.api.runs import Runs
 from observatory.api.status import Status
 from observatory.api.trace import Sampler
 from observatory.core.model import Desired, Program
 from observatory.core.spans import Telling, forgotten
 from observatory.runtime.tracing import Tracing
-
-
-class Counts(Protocol):
-    """What counts; see `WorkflowMetrics`."""
-
-    def changed(
-        self, desired: Desired, before: Status, after: Status, program: Program | None
-    ) -> None:
-        """Count what is new in a status that has been stored."""
-
-    def runs_changed(self, desired: Desired, before: Runs, after: Runs) -> None:
-        """Count what is new in what a scheduled Observatory tells of its runs."""
+from observatory.telemetry.workflowmetrics import WorkflowMetrics
 
 
 class Observer:
     """Told of each status that has been stored. It is quick and has no part in what is done."""
 
-    def __init__(self, counts: Counts, tracing: Tracing | None) -> None:
+    def __init__(self, counts: WorkflowMetrics, tracing: Tracing | None) -> None:
         self._counts = counts
         self._tracing = tracing
 

@@ -214,9 +214,7 @@ class Reconciler:
         desired, status = known.desired, known.status
         if not self._observer.wants(status):
             return Result()
-        program = known.pinned or desired.program
-        if (program is None or program.revision != status.revision) and status.revision:
-            program = await self._revisions.load(desired, status.revision)
+        program = await self._executed(known)
         again = self._observer.exported(desired, status, program)
         if again is not None or status.trace is None:
             return Result(again)
@@ -271,13 +269,14 @@ class Reconciler:
         return known
 
     async def _pinned(self, known: _Known) -> Program | None:
-        """The program of the latest run, where it is needed: it is on, or is to be retried.
+        """The program of the latest run, where planning needs it: it is on, or is to be retried."""
+        retried = asked(known.desired, known.status, RequestType.RETRY) is not None
+        return await self._executed(known) if known.status.active or retried else None
 
-        The desired one unless the spec was edited since.
-        """
-        revision, desired = known.status.revision, known.desired
-        retried = asked(desired, known.status, RequestType.RETRY) is not None
-        if revision is None or not (known.status.active or retried):
+    async def _executed(self, known: _Known) -> Program | None:
+        """The program of the latest run: the desired one unless the spec was edited since."""
+        revision = known.status.revision
+        if revision is None:
             return None
         for program in (known.desired.program, known.pinned):
             if program is not None and program.revision == revision:

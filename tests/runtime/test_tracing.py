@@ -133,8 +133,7 @@ def test_after_a_failure_nothing_is_sent_for_a_while_and_it_is_counted() -> None
 
     async def work() -> None:
         running = asyncio.create_task(bench.tracing.run())
-        while not bench.clock.slept:  # noqa: ASYNC110 -- a thread sends
-            await asyncio.sleep(0.001)
+        await bench.clock.asleep.wait()
         running.cancel()
 
     asyncio.run(asyncio.wait_for(work(), 10))

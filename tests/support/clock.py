@@ -12,6 +12,7 @@ class FrozenClock:
     def __init__(self) -> None:
         self.seconds = 0.0
         self.slept: list[float] = []
+        self.asleep = asyncio.Event()
 
     def now(self) -> datetime:
         return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds)
@@ -21,5 +22,6 @@ class FrozenClock:
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
+        self.asleep.set()
         self.seconds += seconds
         await asyncio.sleep(0)
