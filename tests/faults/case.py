@@ -80,6 +80,11 @@ class Case:
         found: list[JsonObject] = self.spec["tasks"]
         return found
 
+    @property
+    def disrupts(self) -> bool:
+        """Whether the control plane itself is what suffers."""
+        return any("cluster" in step["do"] for step in self.steps)
+
     def to_json(self) -> JsonObject:
         """As it is kept in a file."""
         made = dataclasses.asdict(self)

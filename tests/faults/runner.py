@@ -19,7 +19,7 @@ from observatory.api.names import LABEL_OBSERVATORY
 from tests.faults.audit import AuditTail
 from tests.faults.case import NAME, Case
 from tests.faults.check import Evidence, check
-from tests.faults.disruptions import HealError, heal
+from tests.faults.disruptions import HealError, heal, nodes_again
 from tests.faults.exchange import World
 from tests.faults.plan import Armory
 from tests.faults.processes import Operator, Zygote
@@ -39,6 +39,8 @@ UNPLAYABLE = (
     AnswerError, HealError, StepError, TimeoutError, aiohttp.ClientError, OSError,
 )  # fmt: skip
 """What goes wrong with a case or its control plane, and not with the operator."""
+_NODES = 20.0
+"""Seconds after which the fake nodes are asked to look again, where the control plane was ill."""
 _CRASHES = ("Reconcile crashed", "Traceback (most recent call last)")
 
 
@@ -192,6 +194,8 @@ class Trial:
             for proxy in self._proxies:
                 proxy.heal()
             await asyncio.wait_for(steps, case.patience)
+            if case.disrupts and not await recorder.until(self.namespace, self._over, _NODES):
+                await nodes_again(self._lab.site)
             over = await recorder.until(self.namespace, self._over, case.patience)
         finally:
             steps.cancel()
