@@ -13,11 +13,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import yaml
 
 from e2e import deployment, ledger
 from e2e.deployment import ACCOUNT, IMAGE, NAMESPACE, NEXT, Deployment
-from e2e.workflows import Shape, of_shape
-from tests.support.cluster import LABELS, ROOT, Cluster, eventually, now
+from e2e.workflows import Shape, of_shape, phases, workflow
+from tests.support.cluster import LABELS, ROOT, Cluster, JsonObject, eventually, now
 
 pytestmark = pytest.mark.e2e
 
@@ -60,6 +61,46 @@ def test_an_ordinary_user_runs_the_sample(
     selector = f"{LABELS}/observatory=my-workflow,{LABELS}/task=finalize"
     told = cluster.kubectl("logs", "-n", namespace, "--selector", selector, *ORDINARY)
     assert told == "Workflow complete\n"
+
+
+def test_the_sample_runs_where_pods_must_be_restricted(
+    cluster: Cluster, deployed: Deployment, namespace: str
+) -> None:
+    level = "pod-security.kubernetes.io/enforce=restricted"
+    cluster.kubectl("label", "namespace", namespace, level)
+    observatory = yaml.safe_load(SAMPLE.read_text())
+    observatory["metadata"]["namespace"] = namespace
+    observatory["spec"]["securityContext"] = {"runAsNonRoot": True, "runAsUser": 65534}
+    cluster.apply(observatory)
+    assert cluster.wait_complete(namespace, "my-workflow")["phase"] == "Succeeded"
+
+
+def test_a_secret_is_neither_read_nor_logged_nor_stored(
+    cluster: Cluster, deployed: Deployment, namespace: str, begun: datetime
+) -> None:
+    canary = "canary-d41d8cd98f00b204"
+    cluster.kubectl(
+        "create", "secret", "generic", "s", "-n", namespace, f"--from-literal=k={canary}"
+    )
+    env = [{"name": "S", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]
+    shell = {"image": "busybox:1.36", "command": ["sh", "-c"], "env": env}
+    uses = {"name": "uses", "args": [f'test "${{#S}}" = {len(canary)}'], **shell}
+    fails = {"name": "fails", "args": ["exit 3"], "dependencies": ["uses"], **shell}
+    cluster.apply(workflow(namespace, "secretive", uses, fails))
+
+    status = cluster.wait_complete(namespace, "secretive")
+
+    assert phases(status) == {"uses": "Succeeded", "fails": "Failed"}
+    for kind in ("observatories", "pods", "controllerrevisions", "events.events.k8s.io"):
+        assert canary not in cluster.kubectl("get", kind, "-n", namespace, "-o", "yaml")
+    for name in deployed.pods():
+        assert canary not in deployed.kubectl("logs", name)
+    read = {request["objectRef"]["resource"] for request in of_objects(cluster, begun)}
+    assert read.isdisjoint({"secrets", "configmaps", "serviceaccounts", "nodes"})
+
+
+def of_objects(cluster: Cluster, begun: datetime) -> list[JsonObject]:
+    return [each for each in cluster.audited(ACCOUNT, begun) if "objectRef" in each]
 
 
 def test_replicas_are_as_restricted_as_the_namespace_asks(deployed: Deployment) -> None:
