@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from observatory.api.securityschema import security_context
+from observatory.api.specschema import SPEC
 from observatory.api.taskschema import TASK
 from observatory.api.types import RESOURCES, SECURITY, JsonObject
 from observatory.core.model import Identity
@@ -121,3 +122,17 @@ def test_whom_containers_run_as_is_part_of_the_revision() -> None:
     assert plain.program
     assert other.program
     assert plain.program.revision != other.program.revision
+
+
+def fields_of(schema: JsonObject) -> set[str]:
+    """The names of all fields of a schema, at any depth."""
+    inner = [*schema.get("properties", {}).values(), schema.get("items")]
+    inner.append(schema.get("additionalProperties"))
+    below = (fields_of(each) for each in inner if isinstance(each, dict))
+    return set(schema.get("properties", ())).union(*below)
+
+
+def test_no_reference_names_a_namespace() -> None:
+    fields = fields_of(SPEC)
+    assert "secretKeyRef" in fields  # references are among them
+    assert not {field for field in fields if "namespace" in field.lower()}
