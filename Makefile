@@ -8,6 +8,7 @@ CONTAINER_TOOL ?= docker
 PYTHON ?= python3
 VENV := .venv
 KUBECTL := hack/kubectl $(if $(CONTEXT),--context=$(CONTEXT))
+RENDERED = $(KUBECTL) kustomize manifests/default | sed 's|image: observatory-operator:latest|image: $(IMG)|'
 
 .DEFAULT_GOAL := help
 
@@ -38,7 +39,7 @@ uninstall: cleanup ## Remove the CRD, and with it every Observatory.
 
 .PHONY: deploy
 deploy: ## Deploy the operator with leader election (IMG=repository/image:tag).
-	$(KUBECTL) kustomize manifests/default | sed 's|image: observatory-operator:latest|image: $(IMG)|' | $(KUBECTL) apply --server-side -f -
+	$(RENDERED) | $(KUBECTL) apply --server-side -f -
 
 .PHONY: undeploy
 undeploy: ## Remove the operator, the CRD, and with it every Observatory.
@@ -76,6 +77,15 @@ manifests: $(VENV)/ready ## Write the CRD, the RBAC rules and docs/api.md from o
 build: $(VENV)/ready ## Build the wheel into dist/.
 	$(VENV)/bin/python -m pip --quiet wheel --no-deps --wheel-dir dist .
 
+.PHONY: build-installer
+build-installer: ## Write dist/install.yaml, for kubectl apply --server-side -f (IMG=repository/image:tag).
+	@mkdir -p dist
+	$(RENDERED) > dist/install.yaml
+
+.PHONY: chart
+chart: $(VENV)/ready ## Write the Helm chart into dist/chart, rendered from manifests/.
+	$(VENV)/bin/python hack/chart
+
 .PHONY: docker-build
 docker-build: ## Build the image (IMG=repository/image:tag).
 	$(CONTAINER_TOOL) build --tag $(IMG) .
@@ -87,7 +97,7 @@ docker-push: ## Push the image (IMG=repository/image:tag).
 .PHONY: help
 help: ## Show this help.
 	@awk 'BEGIN {FS = ":.*##"; printf "Usage: make \033[36m<target>\033[0m\n"} \
-	  /^[a-z-]+:.*?##/ { printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2 } \
+	  /^[a-z-]+:.*?##/ { printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2 } \
 	  /^##@/ { printf "\n\033[1m%s\033[0m\n", substr($$0, 5) }' $(MAKEFILE_LIST)
 
 $(VENV)/ready: pyproject.toml
