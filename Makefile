@@ -7,6 +7,9 @@ IMG ?= observatory-operator:latest
 CONTAINER_TOOL ?= docker
 PYTHON ?= python3
 VENV := .venv
+# Half a pipe is no success.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
 KUBECTL := hack/kubectl $(if $(CONTEXT),--context=$(CONTEXT))
 RENDERED = $(KUBECTL) kustomize manifests/default | sed 's|image: observatory-operator:latest|image: $(IMG)|'
 
@@ -31,21 +34,19 @@ install: ## Install the CRD.
 .PHONY: cleanup
 cleanup: $(VENV)/ready ## Let go of every Pod and Observatory that the operator holds; it must not run.
 	@test -n "$(CONTEXT)$(KUBECONFIG)" || { echo "error: name the cluster: make cleanup CONTEXT=name, or set KUBECONFIG" >&2; exit 2; }
-	-$(VENV)/bin/python -m observatory cleanup --force $(if $(CONTEXT),--context=$(CONTEXT))
+	$(VENV)/bin/python -m observatory cleanup --force $(if $(CONTEXT),--context=$(CONTEXT))
 
 .PHONY: uninstall
 uninstall: cleanup ## Remove the CRD, and with it every Observatory.
-	$(KUBECTL) delete --ignore-not-found -f manifests/crd
+	$(KUBECTL) delete --ignore-not-found --timeout=120s -f manifests/crd
 
 .PHONY: deploy
 deploy: ## Deploy the operator with leader election (IMG=repository/image:tag).
 	$(RENDERED) | $(KUBECTL) apply --server-side -f -
 
 .PHONY: undeploy
-undeploy: ## Remove the operator, the CRD, and with it every Observatory.
-	$(KUBECTL) delete deployment --ignore-not-found --namespace observatory-operator-system --all
-	$(MAKE) cleanup
-	$(KUBECTL) kustomize manifests/default | $(KUBECTL) delete --ignore-not-found -f -
+undeploy: $(VENV)/ready ## Remove the operator, the CRD, and with it every Observatory.
+	PYTHON=$(VENV)/bin/python hack/undeploy $(if $(CONTEXT),--context=$(CONTEXT))
 
 .PHONY: run
 run: $(VENV)/ready ## Run the operator from here against that cluster.

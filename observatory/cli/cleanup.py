@@ -135,10 +135,13 @@ async def _remove(api: Api, resource: Resource, key: Key, finalizer: str) -> Non
 async def _pages(
     api: Api, resource: Resource, namespace: str | None, params: dict[str, str]
 ) -> AsyncIterator[JsonObject]:
-    """The objects of a list, page by page."""
+    """The objects of a list, page by page; none where the cluster does not know the kind."""
     params = {**params, "limit": str(PAGE)}
     while True:
-        page = await api.list(resource, namespace, params)
+        try:
+            page = await api.list(resource, namespace, params)
+        except NotFound:
+            return  # the definition is gone, and with it every Observatory
         for item in page["items"]:
             yield item
         token = (page.get("metadata") or {}).get("continue")

@@ -12,6 +12,8 @@ from observatory.api.times import micro_time
 from observatory.api.types import JsonObject
 from observatory.cli.cleanup import let_go, refuse_while_led
 from observatory.cli.cluster import CommandError
+from observatory.kube.errors import NotFound
+from observatory.simulation.apiserver import Request
 from tests.runtime.world import KEY, NAMESPACE, World, task, world_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -73,6 +75,22 @@ def test_other_namespaces_and_other_finalizers_are_left_alone() -> None:
     assert asyncio.run(let_go(world.server, NAMESPACE, dry_run=False)) == 0
 
     assert world.get("night")["metadata"]["finalizers"] == ["example.com/theirs"]
+
+
+def test_where_the_definition_is_gone_there_are_still_pods_to_let_go(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    world = left_behind()
+
+    def unknown(request: Request) -> None:
+        if request.resource == OBSERVATORIES:
+            raise NotFound(404, "NotFound", "404 page not found")
+
+    world.server.before = unknown
+    assert asyncio.run(let_go(world.server, None, dry_run=False)) == 0
+
+    assert world.pods() == []
+    assert capsys.readouterr().out.splitlines()[-1] == "2 let go"
 
 
 def lease(holder: str, renewed: datetime) -> JsonObject:
