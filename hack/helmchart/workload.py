@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from .names import CHART, FULL_NAME
+from .names import CHART
 from .tokens import Object, bare, block, either, fields_when, more, optional, value, when
 
 SECURE = "and $.Values.metrics.enabled $.Values.metrics.secure (not $.Values.rbac.namespaced)"
-_LEASE = f'ne ({FULL_NAME}) "{CHART}"'
+_OTHER = f'ne $.Release.Name "{CHART}"'
 _NAMESPACES = 'join "," $.Values.watchNamespaces'
 _WEBHOOK = "$.Values.webhook.enabled"
 
@@ -58,7 +58,7 @@ def _container(container: Object) -> Object:
         "resources": block("$.Values.resources"),
     }
     container["args"] += [
-        *when(_LEASE, [f"--lease-name={value(FULL_NAME)}"]),
+        *when(_OTHER, [f"--lease-name={value('$.Release.Name')}-{CHART}"]),
         *when("$.Values.watchNamespaces", [f"--namespace={value(_NAMESPACES)}"]),
         more("$.Values.args"),
     ]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from observatory.cli.cleanup import LEASE
 from tests.support.cluster import ROOT, Cluster, JsonObject
 
 NAME = "observatory-operator"
@@ -147,11 +148,18 @@ def test_every_value_of_the_deployment_arrives(chart: Path) -> None:
     (deployment,) = of_kind(template(chart, *values), "Deployment")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     assert container["args"][-2:] == ["--namespace=a,b", "--workers=8"]
-    # The name of the Lease is that of the release where it could meet another one.
-    other = ("--set", "fullnameOverride=mine,metrics.enabled=false")
-    (deployment,) = of_kind(template(chart, *other), "Deployment")
+    off = ("--set", "metrics.enabled=false")
+    (deployment,) = of_kind(template(chart, *off), "Deployment")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    assert container["args"][2:] == ["--metrics-bind-address=0", "--lease-name=mine"]
+    assert container["args"][2:] == ["--metrics-bind-address=0"]
+
+
+@pytest.mark.integration
+def test_two_releases_in_a_namespace_have_two_leases_that_cleanup_finds(chart: Path) -> None:
+    text = helm("template", "etl", chart, "--namespace", SYSTEM)
+    (deployment,) = of_kind([each for each in yaml.safe_load_all(text) if each], "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container["args"][-1] == f"--lease-name=etl-{LEASE}"
 
 
 @pytest.mark.integration
@@ -242,6 +250,21 @@ def test_it_is_installed_upgraded_and_removed_and_leaves_the_definition_alone(
     assert there() == first
     helm("uninstall", "tried", "-n", release, "--wait", kubeconfig=cluster.kubeconfig)
     assert there() == {definition}
+
+
+@pytest.mark.integration
+def test_it_takes_over_what_kustomize_has_installed(cluster: Cluster, chart: Path) -> None:
+    text = cluster.kubectl("kustomize", str(ROOT / "manifests/default"))
+    with cluster.namespace(SYSTEM):  # empty: what is to be taken over there is installed anew
+        cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=text)
+        cluster.kubectl("delete", "deployment", "-n", SYSTEM, "--all")
+        flags = ("--take-ownership", "--force-conflicts", "--wait", "--timeout", "2m")
+        helm("install", NAME, chart, "-n", SYSTEM, *flags, kubeconfig=cluster.kubeconfig)
+        helm("uninstall", NAME, "-n", SYSTEM, "--wait", kubeconfig=cluster.kubeconfig)
+        selector = f"app.kubernetes.io/name={NAME}"
+        kinds = "all,roles,rolebindings,clusterroles,clusterrolebindings,serviceaccounts"
+        assert cluster.kubectl("get", kinds, "-n", SYSTEM, "-l", selector, "-o", "name") == ""
+        cluster.kubectl("delete", "namespace", SYSTEM)  # others will want it: wait for its end
 
 
 def of_kind(documents: list[JsonObject], kind: str) -> list[JsonObject]:
