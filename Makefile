@@ -8,7 +8,11 @@ CONTAINER_TOOL ?= docker
 PLATFORMS ?= linux/amd64,linux/arm64
 PYTHON ?= python3
 VENV := .venv
+# Half a pipe is no success.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
 KUBECTL := hack/kubectl $(if $(CONTEXT),--context=$(CONTEXT))
+RENDERED = $(KUBECTL) kustomize manifests/default | sed 's|image: observatory-operator:latest|image: $(IMG)|'
 
 .DEFAULT_GOAL := help
 
@@ -31,21 +35,19 @@ install: ## Install the CRD.
 .PHONY: cleanup
 cleanup: $(VENV)/ready ## Let go of every Pod and Observatory that the operator holds; it must not run.
 	@test -n "$(CONTEXT)$(KUBECONFIG)" || { echo "error: name the cluster: make cleanup CONTEXT=name, or set KUBECONFIG" >&2; exit 2; }
-	-$(VENV)/bin/python -m observatory cleanup --force $(if $(CONTEXT),--context=$(CONTEXT))
+	$(VENV)/bin/python -m observatory cleanup --force $(if $(CONTEXT),--context=$(CONTEXT))
 
 .PHONY: uninstall
 uninstall: cleanup ## Remove the CRD, and with it every Observatory.
-	$(KUBECTL) delete --ignore-not-found -f manifests/crd
+	$(KUBECTL) delete --ignore-not-found --timeout=120s -f manifests/crd
 
 .PHONY: deploy
 deploy: ## Deploy the operator with leader election (IMG=repository/image:tag).
-	$(KUBECTL) kustomize manifests/default | sed 's|image: observatory-operator:latest|image: $(IMG)|' | $(KUBECTL) apply --server-side -f -
+	$(RENDERED) | $(KUBECTL) apply --server-side -f -
 
 .PHONY: undeploy
-undeploy: ## Remove the operator, the CRD, and with it every Observatory.
-	$(KUBECTL) delete deployment --ignore-not-found --namespace observatory-operator-system --all
-	$(MAKE) cleanup
-	$(KUBECTL) kustomize manifests/default | $(KUBECTL) delete --ignore-not-found -f -
+undeploy: $(VENV)/ready ## Remove the operator, the CRD, and with it every Observatory.
+	PYTHON=$(VENV)/bin/python hack/undeploy $(if $(CONTEXT),--context=$(CONTEXT))
 
 .PHONY: run
 run: $(VENV)/ready ## Run the operator from here against that cluster.
@@ -77,6 +79,15 @@ manifests: $(VENV)/ready ## Write the CRD, the RBAC rules and docs/api.md from o
 build: $(VENV)/ready ## Build the wheel into dist/.
 	$(VENV)/bin/python -m pip --quiet wheel --no-deps --wheel-dir dist .
 
+.PHONY: build-installer
+build-installer: ## Write dist/install.yaml, for kubectl apply --server-side -f (IMG=repository/image:tag).
+	@mkdir -p dist
+	$(RENDERED) > dist/install.yaml
+
+.PHONY: chart
+chart: $(VENV)/ready ## Write the Helm chart into dist/chart, rendered from manifests/.
+	$(VENV)/bin/python hack/chart
+
 # Of the sources and not of the moment, so that equal sources make an equal image.
 VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' observatory/__init__.py)
 REVISION = $(shell git describe --always --dirty --abbrev=40 --match= 2>/dev/null || echo unknown)
@@ -99,7 +110,7 @@ docker-buildx: ## Build and push it for PLATFORMS, with SBOM and provenance.
 .PHONY: help
 help: ## Show this help.
 	@awk 'BEGIN {FS = ":.*##"; printf "Usage: make \033[36m<target>\033[0m\n"} \
-	  /^[a-z-]+:.*?##/ { printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2 } \
+	  /^[a-z-]+:.*?##/ { printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2 } \
 	  /^##@/ { printf "\n\033[1m%s\033[0m\n", substr($$0, 5) }' $(MAKEFILE_LIST)
 
 $(VENV)/ready: pyproject.toml

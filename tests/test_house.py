@@ -19,7 +19,7 @@ DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs
 QUICK_START = ROOT / "manifests" / "samples" / "workflow_v1alpha1_observatory.yaml"
 TARGETS = (
     "help install uninstall deploy undeploy run test build docker-build docker-push generate "
-    "manifests demo demo-down lint benchmark"
+    "manifests demo demo-down lint benchmark build-installer chart"
 )
 LONGEST_FILE = 350
 

@@ -64,6 +64,7 @@ def _kubernetes(name: str, seconds: int) -> Program:
 
 KUBECTL = _kubernetes("kubectl", 30)
 KIND = Program("kind", "kind", "sigs.k8s.io/kind", 20)
+HELM = Program("helm", "helm", "helm.sh/helm/v4/cmd/helm", 90)
 CONTROL_PLANE = (
     Program("etcd", "etcd", ".", 40),
     _kubernetes("kube-apiserver", 270),

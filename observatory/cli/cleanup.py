@@ -25,6 +25,7 @@ from observatory.runtime.clock import SystemClock
 
 PAGE = 500
 LEASE = "observatory-operator"
+"""How the names of Leases end that operators are led by, unless flags say otherwise."""
 
 _EPILOG = """\
 examples:
@@ -81,11 +82,12 @@ async def refuse_while_led(api: Api, now: datetime) -> None:
     async for lease in _pages(api, LEASES, None, {}):
         spec = lease.get("spec") or {}
         renewed, seconds = spec.get("renewTime"), spec.get("leaseDurationSeconds")
-        if lease["metadata"]["name"] != LEASE or not (renewed and seconds):
+        name = lease["metadata"]["name"]
+        if not name.endswith(LEASE) or not (renewed and seconds):
             continue
         if spec.get("holderIdentity") and now < parse_time(renewed) + timedelta(seconds=seconds):
             where = lease["metadata"]["namespace"]
-            text = f'"{spec["holderIdentity"]}" leads by Lease {where}/{LEASE}: stop it first'
+            text = f'"{spec["holderIdentity"]}" leads by Lease {where}/{name}: stop it first'
             raise CommandError(f"{text}, or use --force")
 
 
@@ -135,10 +137,13 @@ async def _remove(api: Api, resource: Resource, key: Key, finalizer: str) -> Non
 async def _pages(
     api: Api, resource: Resource, namespace: str | None, params: dict[str, str]
 ) -> AsyncIterator[JsonObject]:
-    """The objects of a list, page by page."""
+    """The objects of a list, page by page; none where the cluster does not know the kind."""
     params = {**params, "limit": str(PAGE)}
     while True:
-        page = await api.list(resource, namespace, params)
+        try:
+            page = await api.list(resource, namespace, params)
+        except NotFound:
+            return  # the definition is gone, and with it every Observatory
         for item in page["items"]:
             yield item
         token = (page.get("metadata") or {}).get("continue")

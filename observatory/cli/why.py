@@ -53,6 +53,8 @@ _WAITS = {
     "InvalidImageName": "mend the name of the image, and apply the workflow again",
     "CreateContainerConfigError": "make what the Pod names, such as a ConfigMap or a Secret",
     "AdmissionDenied": "a policy refuses the Pod: mend the workflow, or ask for an exception",
+    "SidecarRunning": "keep the container out of Pods with the label "
+    "workflow.seventh-horizon.io/task, or have it injected as a native sidecar",
     "Forbidden": "the operator lacks a right in the namespace: see manifests/rbac",
 }
 _PASSES_BY_ITSELF = frozenset(

@@ -10,6 +10,7 @@ from observatory.api.text import shorten
 from observatory.api.times import parse_time
 from observatory.api.types import JsonObject
 from observatory.core.model import Outcome, PodWait
+from observatory.core.sidecars import blamed, lingering
 
 MESSAGE_LENGTH = 1024
 """Bytes of a container's output that a status keeps: its end, where the error is."""
@@ -74,15 +75,11 @@ def outcome_of(metadata: JsonObject, status: JsonObject) -> Outcome | None:
         )
     # The cause before its effect: the container of an evicted Pod ends by a signal, too.
     disruption = _disruption(metadata, status)
-    reason = status.get("reason") or disruption.get("reason")
-    if not reason and _ended_by_deletion(metadata, terminated):
-        reason = POD_DELETED
-    elif code and not reason:
-        reason = terminated.get("reason") or "Error"
     words = (status, terminated, disruption) if code else (status, disruption, terminated)
     message = next(filter(None, (each.get("message") for each in words)), None)
-    # A Pod that ended without a word of its container has not succeeded, whatever its phase.
-    reason = reason or "ContainerStatusUnknown"
+    reason = status.get("reason") or disruption.get("reason")
+    if not reason:
+        reason, message = _reason(metadata, status, code, message)
     return Outcome(
         succeeded=False,
         class_=_class(reason, code, disruption),
@@ -94,6 +91,21 @@ def outcome_of(metadata: JsonObject, status: JsonObject) -> Outcome | None:
         conditions=_conditions(status),
         reached=_reached(status, terminated),
     )
+
+
+def _reason(
+    metadata: JsonObject, status: JsonObject, code: int | None, message: str | None
+) -> tuple[str, str | None]:
+    """Why a Pod failed for which nobody gives a reason, and what is said of it."""
+    terminated = _container_state(status).get("terminated") or {}
+    if _ended_by_deletion(metadata, terminated):
+        return POD_DELETED, message
+    if code:
+        return terminated.get("reason") or "Error", message
+    if terminated.get("reason") not in _MADE_UP and (found := blamed(status, terminated)):
+        return found
+    # A Pod that ended without a word of its container has not succeeded, whatever its phase.
+    return "ContainerStatusUnknown", message
 
 
 def _class(reason: str, code: int | None, disruption: JsonObject) -> FailureClass:
@@ -176,13 +188,15 @@ def wait_of(pod: JsonObject) -> PodWait | None:
     if deleted := metadata.get("deletionTimestamp"):
         return PodWait("Terminating", None, parse_time(deleted), hard=False)
     created = parse_time(metadata["creationTimestamp"])
-    waiting = _container_state(status).get("waiting")
-    if waiting:
+    state = _container_state(status)
+    if waiting := state.get("waiting"):
         reason = waiting.get("reason") or "ContainerCreating"
         hard = _HARD_WAITS.get(reason)
         message = waiting.get("message")
         since = _scheduled(status) or created
         return PodWait(hard or reason, _shortened(message), since, bool(hard))
+    if (ended := state.get("terminated")) and (found := lingering(status, ended)):
+        return found
     if status.get("phase") != "Pending":
         return _silent_node(spec, status, created)
     for condition in status.get("conditions") or ():

@@ -9,6 +9,7 @@ from observatory.api.taskstatus import TaskStatus
 from observatory.api.types import Task
 from observatory.core.attempts import DEADLINE, START_DEADLINE
 from observatory.core.model import Pod, PodWait
+from observatory.core.sidecars import RUNS_ON
 
 WAITS_AT_MOST = {
     "InvalidImageName": timedelta(0),
@@ -18,8 +19,8 @@ WAITS_AT_MOST = {
     "RunContainerError": timedelta(seconds=300),
 }
 """How long an attempt may wait for a reason that rarely passes, where the task doesn't say."""
-STARTED = frozenset({"Terminating", "NodeNotReady"})
-"""Waits of Pods whose containers may be running."""
+STARTED = frozenset({"Terminating", "NodeNotReady", RUNS_ON})
+"""Waits of Pods whose containers may be running, or have run."""
 
 
 @dataclass(slots=True)

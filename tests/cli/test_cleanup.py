@@ -10,8 +10,10 @@ import pytest
 from observatory.api.names import FINALIZER, FINALLY, LEASES, OBSERVATORIES, PODS, Key
 from observatory.api.times import micro_time
 from observatory.api.types import JsonObject
-from observatory.cli.cleanup import let_go, refuse_while_led
+from observatory.cli.cleanup import LEASE, let_go, refuse_while_led
 from observatory.cli.cluster import CommandError
+from observatory.kube.errors import NotFound
+from observatory.simulation.apiserver import Request
 from tests.runtime.world import KEY, NAMESPACE, World, task, world_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -75,13 +77,29 @@ def test_other_namespaces_and_other_finalizers_are_left_alone() -> None:
     assert world.get("night")["metadata"]["finalizers"] == ["example.com/theirs"]
 
 
-def lease(holder: str, renewed: datetime) -> JsonObject:
+def test_where_the_definition_is_gone_there_are_still_pods_to_let_go(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    world = left_behind()
+
+    def unknown(request: Request) -> None:
+        if request.resource == OBSERVATORIES:
+            raise NotFound(404, "NotFound", "404 page not found")
+
+    world.server.before = unknown
+    assert asyncio.run(let_go(world.server, None, dry_run=False)) == 0
+
+    assert world.pods() == []
+    assert capsys.readouterr().out.splitlines()[-1] == "2 let go"
+
+
+def lease(holder: str, renewed: datetime, name: str = LEASE) -> JsonObject:
     spec = {
         "holderIdentity": holder,
         "renewTime": micro_time(renewed),
         "leaseDurationSeconds": 15,
     }
-    return {"metadata": {"name": "observatory-operator"}, "spec": spec}
+    return {"metadata": {"name": name}, "spec": spec}
 
 
 @pytest.mark.parametrize(
@@ -98,3 +116,14 @@ def test_while_an_operator_leads_it_is_refused(holder: str, seconds: int, *, ref
     else:
         asyncio.run(asked)
         assert len(world.held()) == 2
+
+
+@pytest.mark.parametrize(("name", "refused"), [(f"etl-{LEASE}", True), ("their-controller", False)])
+def test_the_lease_of_any_release_counts_and_no_other(name: str, *, refused: bool) -> None:
+    world = left_behind()
+    world.server.create_now(LEASES, NAMESPACE, lease("me", NOW, name))
+    if refused:
+        with pytest.raises(CommandError, match=f"leads by Lease default/{name}"):
+            asyncio.run(refuse_while_led(world.server, NOW))
+    else:
+        asyncio.run(refuse_while_led(world.server, NOW))

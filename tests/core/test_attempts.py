@@ -262,7 +262,7 @@ def test_other_waits_have_no_bound_unless_the_task_says_so(reason: str) -> None:
     assert story.row("a").cancel_reason is None
 
 
-@pytest.mark.parametrize("reason", ["NodeNotReady", "Terminating"])
+@pytest.mark.parametrize("reason", ["NodeNotReady", "Terminating", "SidecarRunning"])
 def test_a_container_that_may_be_running_is_not_late_to_start(reason: str) -> None:
     story = Story(task("a", startingDeadlineSeconds=5))
     story.waits("a", reason, hard=False)

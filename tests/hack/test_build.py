@@ -51,7 +51,7 @@ def test_kubernetes_programs_know_their_version() -> None:
 
 
 def test_every_program_comes_from_a_pinned_module() -> None:
-    everything = [*build.programs(Node), build.KIND]
+    everything = [*build.programs(Node), build.KIND, build.HELM]
     for program in everything:
         assert (MODULES / program.module / "go.sum").is_file()
 

@@ -107,3 +107,47 @@ def test_a_binding_gives_the_role_to_the_deployments_account(binding: str, role:
     account = load("rbac/service_account.yaml")["metadata"]
     assert (subject["name"], subject["namespace"]) == (account["name"], account["namespace"])
     assert pod()["serviceAccountName"] == account["name"]
+
+
+OPERATOR = {"control-plane": "controller-manager", "app.kubernetes.io/name": "observatory-operator"}
+
+
+def test_a_replica_stands_by_and_another_is_ready_before_one_is_stopped() -> None:
+    deployment = load("manager/manager.yaml")["spec"]
+    (container,) = pod()["containers"]
+    assert deployment["replicas"] == 2
+    assert "--leader-elect" in container["args"]
+    assert deployment["strategy"] == {
+        "type": "RollingUpdate",
+        "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
+    }
+
+
+def test_replicas_are_spread_where_that_is_possible_and_only_there() -> None:
+    spread = pod()["topologySpreadConstraints"]
+    assert [each["topologyKey"] for each in spread] == [
+        "topology.kubernetes.io/zone",
+        "kubernetes.io/hostname",
+    ]
+    for each in spread:
+        assert each["whenUnsatisfiable"] == "ScheduleAnyway"
+        assert each["labelSelector"]["matchLabels"] == OPERATOR
+        # Else a roll-out would be spread against the Pods that it replaces.
+        assert each["matchLabelKeys"] == ["pod-template-hash"]
+
+
+def test_a_drain_takes_one_replica_and_is_never_held_up() -> None:
+    budget = load("manager/pod_disruption_budget.yaml")["spec"]
+    assert budget == {
+        "maxUnavailable": 1,
+        "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        "selector": {"matchLabels": OPERATOR},
+    }
+
+
+def test_memory_is_limited_and_time_is_not() -> None:
+    (container,) = pod()["containers"]
+    assert container["resources"].keys() == {"requests", "limits"}
+    assert container["resources"]["requests"].keys() == {"cpu", "memory"}
+    # A throttled leader would lose its lease.
+    assert container["resources"]["limits"].keys() == {"memory"}
