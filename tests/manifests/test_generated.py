@@ -9,6 +9,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 GENERATED = [
     "docs/api.md",
+    "manifests/admission/requester_check.yaml",
+    "manifests/admission/requester_check_binding.yaml",
+    "manifests/admission/requester_record.yaml",
+    "manifests/admission/requester_record_binding.yaml",
     "manifests/crd/workflow.seventh-horizon.io_observatories.yaml",
     "manifests/grafana/observatory-operator.json",
     "manifests/rbac/leader_election_role.yaml",
