@@ -76,12 +76,19 @@ def _list(names: tuple[str, ...]) -> str:
     return "[" + ", ".join(f"'{name}'" for name in names) + "]"
 
 
+def _given(what: str, field: str, else_: str) -> str:
+    """A field of the metadata. Server-side apply leaves null where it took everything out."""
+    path = f"{what}.metadata.{field}"
+    return f"has({path}) && {path} != null ? {path} : {else_}"
+
+
 def _variables() -> list[JsonObject]:
     """What both policies decide by."""
-    before = "request.operation == 'CREATE' ? {} : oldObject.metadata.?annotations.orValue({})"
+    before = f"request.operation == 'CREATE' ? {{}} : {_given('oldObject', 'annotations', '{}')}"
     inherits = (
-        "request.operation == 'CREATE' && object.metadata.?ownerReferences.orValue([])"
-        f".exists(o, o.kind == '{KIND}' && o.?controller.orValue(false)) && "
+        "request.operation == 'CREATE' && "
+        f"({_given('object', 'ownerReferences', '[]')})"
+        f".exists(o, o.kind == '{KIND}' && o.?controller.orValue(false) == true) && "
         f"authorizer.group('{GROUP}').resource('{OBSERVATORIES.plural}')"
         f".namespace(request.namespace).check('{OPERATE}').allowed()"
     )
@@ -109,7 +116,7 @@ def _variables() -> list[JsonObject]:
     return [
         {"name": name, "expression": expression}
         for name, expression in (
-            ("annotations", "object.metadata.?annotations.orValue({})"),
+            ("annotations", _given("object", "annotations", "{}")),
             ("before", before),
             ("inherits", inherits),
             ("changed", changed),
@@ -128,7 +135,7 @@ def _patch() -> str:
     path = "'/metadata/annotations/' + jsonpatch.escapeKey(n)"
     return (
         f"!{names}.exists(n, {_differs('n')}) ? [] : "
-        "(has(object.metadata.annotations) ? [] : "
+        "(size(variables.annotations) > 0 ? [] : "
         "[JSONPatch{op: 'add', path: '/metadata/annotations', value: {}}]) + "
         f"{names}.filter(n, {_differs('n')}).map(n, "
         f"variables.wanted[?n].orValue('') == '' ? JSONPatch{{op: 'remove', path: {path}}} : "

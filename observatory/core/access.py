@@ -39,7 +39,7 @@ def not_allowed(desired: Desired) -> str:
 def not_checked(desired: Desired) -> str:
     """Whose right is not known, and what is being done about it."""
     return (
-        f"nothing begins before the API server says whether {_who(desired)} may create Pods in "
+        f"waits for the API server to say whether {_who(desired)} may create Pods in "
         f"namespace {desired.key.namespace}; it is asked again and again. If it stays so, the "
         "operator's log has its answer, and manifests/rbac the rights that the operator needs"
     )

@@ -102,15 +102,11 @@ def _requester(
 ) -> tuple[Reason, str] | None:
     """What there is to say of who asked for the runs."""
     if access is Access.UNKNOWN:
-        return Reason.REQUESTER_NOT_CHECKED, _sentence(not_checked(desired))
-    barred = _sentence(not_allowed(desired))
+        return Reason.REQUESTER_NOT_CHECKED, not_checked(desired)
+    barred = not_allowed(desired)
     # It is told until the same requester is allowed a run again, or there is another one.
     still = access is Access.NOT_ASKED and told is not None and told.message == barred
     return (Reason.REQUESTER_NOT_ALLOWED, barred) if access is Access.DENIED or still else None
-
-
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _phase(status: Status) -> Phase:
