@@ -64,7 +64,7 @@ class Requester:
         return dict(zip(RECORDED, (self.name, self.uid, "\n".join(self.groups)), strict=True))
 
 
-_NAME = "observatory-operator-requester"
+_NAME = "observatory-requester"
 _API_VERSION = "admissionregistration.k8s.io/v1"
 _REFUSED = (
     f"the annotations {GROUP}/requested-by* are the API server's: another admission plugin has "
