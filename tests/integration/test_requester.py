@@ -7,12 +7,14 @@ accounts: they speak to the API server for themselves, with kubectl and with `ob
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.integration.account import Account, kubeconfig_of, token_of
 from tests.integration.test_control import observatory as command
@@ -226,6 +228,22 @@ def test_a_run_that_somebody_else_makes_is_their_own(scene: Scene) -> None:
     }
     scene.bob.kubectl("create", "-f", "-", stdin=json.dumps(made))
     assert scene.requester("spoof") == "bob"
+
+
+def test_each_binding_names_its_policy_whatever_prefix_both_are_given(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    resources = os.path.relpath(ROOT / "manifests" / "admission", tmp_path.resolve())
+    kustomization = {"namePrefix": "ours-", "resources": [resources]}
+    (tmp_path / "kustomization.yaml").write_text(json.dumps(kustomization))
+    objects = list(yaml.safe_load_all(cluster.kubectl("kustomize", str(tmp_path))))
+    names = {(each["kind"], each["metadata"]["name"]) for each in objects}
+    bindings = [each for each in objects if each["kind"].endswith("Binding")]
+    assert len(bindings) == len(objects) / 2
+    for binding in bindings:
+        policy = binding["spec"]["policyName"]
+        assert policy.startswith("ours-")
+        assert (binding["kind"].removesuffix("Binding"), policy) in names
 
 
 # --- asked about ------------------------------------------------------------------------------
