@@ -23,7 +23,6 @@ from observatory.cli.documents import Document, read_documents
 from observatory.cli.yamlvalues import DocumentError
 from observatory.core.advice import advise, outline
 from observatory.core.validation import validate
-from observatory.runtime.clock import SystemClock
 
 SUFFIXES = (".yaml", ".yml", ".json")
 MAX_BYTES = 32 << 20
@@ -37,8 +36,8 @@ examples:
   observatory validate --output json *.yaml | jq '.files[].documents[].errors'
 
 Objects of other kinds are skipped. Warnings tell of what is valid and probably not meant; they
-change no exit code: 0 every Observatory is valid, 1 at least one is not or a file is neither YAML
-nor JSON, 2 a file could not be read or the report not be written.
+change no exit code. Exit codes: 0 every Observatory is valid, 1 at least one is not or a file is
+neither YAML nor JSON, 2 a file could not be read or the report not be written.
 """
 
 
@@ -209,7 +208,7 @@ def _verdict(value: object, document: Document, place: str) -> Verdict:
     errors = _errors(obj)
     prefix = f"{place}." if place else ""
     valid = errors is not None and not errors
-    warnings = advise(obj, SystemClock().now()) if valid else []
+    warnings = _advice(obj) if valid else []
     return Verdict(
         kind=_text(obj.get("kind")) or "object",
         namespace=_text(metadata.get("namespace")),
@@ -221,6 +220,12 @@ def _verdict(value: object, document: Document, place: str) -> Verdict:
         plan=outline(obj) if valid else "",
         warnings=tuple((each, document.line(prefix + each.path)) for each in warnings),
     )
+
+
+def _advice(obj: JsonObject) -> list[Advice]:
+    from observatory.runtime.clock import SystemClock  # noqa: PLC0415 -- --help needs no asyncio
+
+    return advise(obj, SystemClock().now())
 
 
 def _errors(obj: JsonObject) -> list[FieldError] | None:

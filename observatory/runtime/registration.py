@@ -51,10 +51,10 @@ class Registration:
         self._key = Key("", name)
         self._path = path
         self._identity = identity
-        self._told: str | None = None
         self._next: OwnPair | None = None
         self.problem: str | None = "it is not registered yet"
         """What keeps the API server from trusting us, as far as is known."""
+        self._told: str | None = self.problem
 
     def start(self, context: ssl.SSLContext) -> None:
         """Have it served with a first certificate. Raises `CertificateError`."""

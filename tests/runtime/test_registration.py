@@ -114,12 +114,14 @@ def test_a_certificate_is_made_for_the_service_and_registered() -> None:
     assert (world.certificates(), world.writes()) == (1, 1)
 
 
-def test_what_is_registered_is_not_written_again() -> None:
+def test_what_is_registered_is_told_once_and_not_written_again() -> None:
     world = World()
     replica = world.replica()
-    for _ in range(20):
-        assert replica.check() is None
-        world.clock.seconds += CHECK_SECONDS
+    with capture_logs() as logs:
+        for _ in range(20):
+            assert replica.check() is None
+            world.clock.seconds += CHECK_SECONDS
+    assert [line["event"] for line in logs] == ["Registered webhook"]
     assert world.writes() == 1
 
 
