@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 
 from observatory.api.advice import Advice
 from observatory.api.fielderrors import quote
@@ -53,11 +53,11 @@ def plan_line(observatory: JsonObject, now: datetime) -> str:
 def advise(observatory: JsonObject, now: datetime) -> list[Advice]:
     """What is probably not meant in a valid Observatory; at most `MOST_ADVICE`."""
     spec = observatory["spec"]
-    found = (
-        *advise_scheduling(_key(observatory), spec, now),
-        *_of_idle_fields(spec),
-        *_of_images(spec),
-        *_of_secrets(spec),
+    found = chain(
+        _of_idle_fields(spec),
+        _of_images(spec),
+        _of_secrets(spec),
+        advise_scheduling(_key(observatory), spec, now),
     )
     return list(islice(found, MOST_ADVICE))
 

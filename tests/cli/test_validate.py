@@ -67,8 +67,8 @@ def test_what_is_valid_and_probably_not_meant_is_a_warning_with_its_line(
     every = "fires every minute: runs that take longer pile up (concurrencyPolicy Allow)"
     floats = '"busybox" is whatever is latest; pin a tag or a digest'
     warnings = [
-        f"a.yaml:10: warning: spec.schedule: {every}",
         f"a.yaml:9: warning: spec.tasks[0].image: {floats}",
+        f"a.yaml:10: warning: spec.schedule: {every}",
     ]
     assert main(["validate", "a.yaml"]) == 0
     assert (
@@ -81,8 +81,8 @@ def test_what_is_valid_and_probably_not_meant_is_a_warning_with_its_line(
     (document,) = json.loads(capsys.readouterr().out)["files"][0]["documents"]
     assert document["plan"] == "1 task"
     assert [(each["line"], each["path"]) for each in document["warnings"]] == [
-        (10, "spec.schedule"),
         (9, "spec.tasks[0].image"),
+        (10, "spec.schedule"),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -195,3 +196,17 @@ def test_whatever_is_valid_gets_short_printable_advice(data: st.DataObject) -> N
         return
     texts = [plan_line(obj, NOW), *map(str, advise(obj, NOW))]
     assert all(len(text) <= ADVICE_LENGTH and text.isprintable() for text in texts)
+
+
+def test_advice_takes_no_longer_for_schedules_that_are_hard_to_look_through() -> None:
+    hard = "0 0 29 2 1#5"
+    schedules = [
+        {"name": f"s{i}", "schedule": hard, "timeZone": "America/New_York"} for i in range(20)
+    ]
+    blackouts = [
+        {"name": f"b{i}", "schedule": hard, "durationSeconds": 31_536_000} for i in range(50)
+    ]
+    obj = observatory(schedules=schedules, blackouts=blackouts)
+    begun = time.process_time()
+    assert len(advise(obj, NOW)) == MOST_ADVICE
+    assert time.process_time() - begun < 3

@@ -69,8 +69,8 @@ def test_what_is_probably_not_meant_is_a_warning() -> None:
     assert response["allowed"]
     assert [text.partition(" ")[0] for text in response["warnings"]] == [
         "plan:",
-        "spec.schedule:",
         "spec.tasks[0].image:",
+        "spec.schedule:",
     ]
 
 
