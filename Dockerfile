@@ -8,8 +8,8 @@ FROM ${BUILD_IMAGE} AS build
 WORKDIR /src
 RUN python3 -m venv /opt/build && python3 -m venv /opt/observatory
 COPY requirements.lock requirements-build.lock ./
-RUN /opt/build/bin/pip install --no-cache-dir --require-hashes --requirement requirements-build.lock
-RUN /opt/observatory/bin/pip install --no-cache-dir --no-compile --require-hashes --requirement requirements.lock
+RUN /opt/build/bin/pip install --no-cache-dir --only-binary=:all: --require-hashes -r requirements-build.lock
+RUN /opt/observatory/bin/pip install --no-cache-dir --no-compile --only-binary=:all: --require-hashes -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY observatory ./observatory
 RUN /opt/build/bin/pip wheel --no-build-isolation --no-deps --wheel-dir /wheels . \

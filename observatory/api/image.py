@@ -45,6 +45,17 @@ def image_problem(image: str) -> str | None:
     return _name_problem(name)
 
 
+def is_floating(image: str) -> bool:
+    """Whether a valid reference may name another image tomorrow: `latest`, with or without a word.
+
+    Other tags can move as well, but that is not what they are for.
+    """
+    if "@" in image:
+        return False
+    _, colon, tag = image.rpartition("/")[2].partition(":")
+    return not colon or tag == "latest"
+
+
 def _is_digest(digest: str) -> bool:
     algorithm, _, encoded = digest.partition(":")
     length = _DIGEST_LENGTHS.get(algorithm, len(encoded))

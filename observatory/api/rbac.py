@@ -18,6 +18,7 @@ from observatory.api.names import (
     PODS,
     SUBJECT_ACCESS_REVIEWS,
     TOKEN_REVIEWS,
+    VALIDATING_WEBHOOKS,
     Resource,
 )
 from observatory.api.types import JsonObject
@@ -30,12 +31,13 @@ LABELS = {
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """Some verbs on one resource, and what they are needed for."""
+    """Some verbs on one resource, or on those objects of it, and what they are needed for."""
 
     resource: Resource
     verbs: tuple[str, ...]
     reason: str
     subresource: str = ""
+    names: tuple[str, ...] = ()
 
     @property
     def target(self) -> str:
@@ -96,6 +98,19 @@ METRICS_AUTH = (
 )
 """Cluster-wide, for --metrics-secure only."""
 
+WEBHOOK_CONFIGURATION = "validating-webhook-configuration"
+"""As manifests/webhook names it; kustomize puts its prefix before it, here as there."""
+
+WEBHOOK = (
+    Permission(
+        VALIDATING_WEBHOOKS,
+        ("get", "patch"),
+        "tells the API server which certificates its webhook has, and sees that this stays so",
+        names=(WEBHOOK_CONFIGURATION,),
+    ),
+)
+"""Cluster-wide, on one object, for --webhook-port without --webhook-cert-path only."""
+
 VIEWER = (
     Permission(OBSERVATORIES, ("get", "list", "watch"), "sees workflows"),
     Permission(OBSERVATORIES, ("get",), "sees how they go", "status"),
@@ -118,6 +133,7 @@ def rules(permissions: Sequence[Permission]) -> list[JsonObject]:
             "apiGroups": [permission.resource.group],
             "resources": [permission.target],
             "verbs": list(permission.verbs),
+            **({"resourceNames": list(permission.names)} if permission.names else {}),
         }
         for permission in permissions
     ]
@@ -135,6 +151,7 @@ def role_manifests() -> dict[str, JsonObject]:
         "leader_election_role.yaml": _role("Role", "leader-election-role", LEADER_ELECTION),
         "metrics_auth_role.yaml": _role("ClusterRole", "metrics-auth-role", METRICS_AUTH),
         "metrics_reader_role.yaml": _reader(),
+        "webhook_role.yaml": _role("ClusterRole", "webhook-role", WEBHOOK),
         "observatory_viewer_role.yaml": _role(
             "ClusterRole", "observatory-viewer-role", VIEWER, "view"
         ),

@@ -14,6 +14,7 @@ from observatory.api.text import one_line
 from observatory.machinery.lease import Durations
 from observatory.runtime.health import Endpoints
 from observatory.runtime.options import Options
+from observatory.runtime.webhook import CONFIGURATION, WebhookOptions
 from observatory.telemetry.log import Format, Level
 
 _EPILOG = """\
@@ -41,6 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
     )
     _add_cluster(parser)
     _add_servers(parser)
+    _add_webhook(parser)
     _add_election(parser)
     _add_behaviour(parser)
     parser.set_defaults(handler=run, parser=parser)
@@ -96,6 +98,31 @@ def _add_servers(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_webhook(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("admission webhook")
+    group.add_argument(
+        "--webhook-port",
+        type=_port,
+        default=0,
+        metavar="PORT",
+        help="where the validating webhook is served, 9443 in manifests/default; 0 turns it off "
+        "(default: %(default)s)",
+    )
+    group.add_argument(
+        "--webhook-cert-path",
+        metavar="FOLDER",
+        help="where tls.crt and tls.key are, read again when they change, as cert-manager mounts "
+        "them; else certificates are made, renewed and registered without it",
+    )
+    group.add_argument(
+        "--webhook-configuration",
+        type=_dns_name,
+        default=CONFIGURATION,
+        metavar="NAME",
+        help="the ValidatingWebhookConfiguration where they are registered (default: %(default)s)",
+    )
+
+
 def _add_election(parser: argparse.ArgumentParser) -> None:
     defaults = Durations()
     group = parser.add_argument_group("leader election")
@@ -106,7 +133,7 @@ def _add_election(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--lease-name",
-        type=_lease_name,
+        type=_dns_name,
         default="observatory-operator",
         metavar="NAME",
         help="the Lease (default: %(default)s)",
@@ -201,6 +228,12 @@ def _check_addresses(arguments: argparse.Namespace) -> None:
             f'--metrics-bind-address and --health-probe-bind-address are both "{address}": give '
             "them two ports, or 0 to turn one off"
         )
+    for (flag, _), place in zip(_addresses(arguments), places, strict=True):
+        if place is not None and place[1] and place[1] == arguments.webhook_port:
+            raise ValueError(
+                f"{flag} and --webhook-port have the same port, {place[1]}: give them two, or 0 to "
+                "turn one off"
+            )
 
 
 def _options(arguments: argparse.Namespace) -> Options:
@@ -212,7 +245,6 @@ def _options(arguments: argparse.Namespace) -> Options:
     if arguments.metrics_secure and arguments.metrics_bind_address == "0":
         raise ValueError("--metrics-secure has nothing to secure: --metrics-bind-address is 0")
     _check_addresses(arguments)
-    folder = arguments.metrics_cert_path
     return Options(
         kubeconfig=arguments.kubeconfig,
         context=arguments.context,
@@ -221,7 +253,7 @@ def _options(arguments: argparse.Namespace) -> Options:
             metrics_address=arguments.metrics_bind_address,
             probe_address=arguments.health_probe_bind_address,
             secure=arguments.metrics_secure,
-            certificate_folder=Path(folder) if folder else None,
+            certificate_folder=_folder(arguments.metrics_cert_path),
             http2=arguments.enable_http2,
         ),
         leader_elect=arguments.leader_elect,
@@ -235,7 +267,16 @@ def _options(arguments: argparse.Namespace) -> Options:
         workers=arguments.workers,
         log_level=Level(arguments.log_level),
         log_format=Format(arguments.log_format),
+        webhook=WebhookOptions(
+            port=arguments.webhook_port,
+            certificate_folder=_folder(arguments.webhook_cert_path),
+            configuration=arguments.webhook_configuration,
+        ),
     )
+
+
+def _folder(path: str | None) -> Path | None:
+    return Path(path) if path else None
 
 
 def _names(text: str) -> list[str]:
@@ -253,7 +294,7 @@ def _name(text: str) -> str:
     return text
 
 
-def _lease_name(text: str) -> str:
+def _dns_name(text: str) -> str:
     # Labels with dots between them.
     for label in text.split("."):
         _name(label)
@@ -261,14 +302,21 @@ def _lease_name(text: str) -> str:
 
 
 def _workers(text: str) -> int:
-    most = 256
+    return _integer(text, 1, 256)
+
+
+def _port(text: str) -> int:
+    return _integer(text, 0, 65_535)
+
+
+def _integer(text: str, least: int, most: int) -> int:
     try:
         number = int(text)
     except ValueError:
-        number = 0
-    if not 1 <= number <= most:
+        number = -1
+    if not least <= number <= most:
         raise argparse.ArgumentTypeError(
-            f"invalid value {quote(text)}: must be an integer 1..{most}"
+            f"invalid value {quote(text)}: must be an integer {least}..{most}"
         )
     return number
 

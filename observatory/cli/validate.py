@@ -1,4 +1,7 @@
-"""`observatory validate`: everything that is wrong with workflow files, without a cluster."""
+"""`observatory validate`: everything that is wrong with workflow files, without a cluster.
+
+And what is valid but probably not meant: the same that the webhook warns of.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from observatory.api.advice import Advice
 from observatory.api.fielderrors import FieldError, required
 from observatory.api.names import GROUP, KIND
 from observatory.api.text import one_line
 from observatory.api.types import JsonObject
 from observatory.cli.documents import Document, read_documents
 from observatory.cli.yamlvalues import DocumentError
+from observatory.core.advice import advise, outline
 from observatory.core.validation import validate
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -30,8 +35,9 @@ examples:
   kubectl get obsy -o yaml | observatory validate -
   observatory validate --output json *.yaml | jq '.files[].documents[].errors'
 
-Objects of other kinds are skipped. Exit codes: 0 every Observatory is valid, 1 at least one is not
-or a file is neither YAML nor JSON, 2 a file could not be read or the report not be written.
+Objects of other kinds are skipped. Warnings tell of what is valid and probably not meant; they
+change no exit code. Exit codes: 0 every Observatory is valid, 1 at least one is not or a file is
+neither YAML nor JSON, 2 a file could not be read or the report not be written.
 """
 
 
@@ -41,14 +47,18 @@ class _UnreadableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was found of one object of a file. `errors` is None where it was skipped."""
+    """What was found of one object of a file. `errors` is None where it was skipped.
+
+    `plan` and `warnings` are of valid ones only.
+    """
 
     kind: str
     namespace: str
     name: str
     line: int
-    tasks: int
     errors: tuple[tuple[FieldError, int], ...] | None
+    plan: str = ""
+    warnings: tuple[tuple[Advice, int], ...] = ()
 
     def __str__(self) -> str:
         name = f"{self.namespace}/{self.name}" if self.namespace else self.name
@@ -195,20 +205,27 @@ def _verdict(value: object, document: Document, place: str) -> Verdict:
     obj: JsonObject = value if isinstance(value, dict) else {}
     raw = obj.get("metadata")
     metadata: JsonObject = raw if isinstance(raw, dict) else {}
-    spec = obj.get("spec")
-    tasks = spec.get("tasks") if isinstance(spec, dict) else None
     errors = _errors(obj)
     prefix = f"{place}." if place else ""
+    valid = errors is not None and not errors
+    warnings = _advice(obj) if valid else []
     return Verdict(
         kind=_text(obj.get("kind")) or "object",
         namespace=_text(metadata.get("namespace")),
         name=_text(metadata.get("name")) or _text(metadata.get("generateName")),
         line=document.line(f"{prefix}apiVersion"),
-        tasks=len(tasks) if isinstance(tasks, list) else 0,
         errors=None
         if errors is None
         else tuple((error, document.line(prefix + error.path)) for error in errors),
+        plan=outline(obj) if valid else "",
+        warnings=tuple((each, document.line(prefix + each.path)) for each in warnings),
     )
+
+
+def _advice(obj: JsonObject) -> list[Advice]:
+    from observatory.runtime.clock import SystemClock  # noqa: PLC0415 -- --help needs no asyncio
+
+    return advise(obj, SystemClock().now())
 
 
 def _errors(obj: JsonObject) -> list[FieldError] | None:
@@ -235,19 +252,24 @@ def _print_report(report: Report, *, quiet: bool) -> None:
                 print(_paint("2", f"{file}: {verdict}: skipped, it is not an {KIND}"))
         elif not verdict.errors:
             if not quiet:
-                tasks = f"{verdict.tasks} task{'' if verdict.tasks == 1 else 's'}"
-                print(f"{file}: {verdict}: {_paint('32', 'valid')} ({tasks})")
+                print(f"{file}: {verdict}: {_paint('32', 'valid')} ({verdict.plan})")
+                for advice, line in verdict.warnings:
+                    _print_place(file, line, advice.path, f"{_paint('33', 'warning: ')}{advice}")
         else:
             count = f"{len(verdict.errors)} error{'' if len(verdict.errors) == 1 else 's'}"
             print(f"{file}: {verdict}: {_paint('1;31', count)}")
             for error, line in verdict.errors:
-                place = _paint("2", f"{file}:{line}: ") if line else ""
-                print(f"  {place}{_paint('1', error.path)}{str(error)[len(error.path) :]}")
+                _print_place(file, line, error.path, str(error))
     if not report.verdicts and not report.problem and not quiet:
         print(f"{file}: empty, there is no object in it", file=sys.stderr)
     if report.problem:
         place = f"{file}:{report.line}" if report.line else file
         print(f"error: {place}: {one_line(report.problem)}", file=sys.stderr)
+
+
+def _print_place(file: str, line: int, path: str, text: str) -> None:
+    place = _paint("2", f"{file}:{line}: ") if line else ""
+    print(f"  {place}{text.replace(path, _paint('1', path), 1)}")
 
 
 def _paint(code: str, text: str) -> str:
@@ -286,5 +308,10 @@ def _verdict_to_json(verdict: Verdict) -> dict[str, Any]:
                 "line": line,
             }
             for error, line in verdict.errors or ()
+        ],
+        "plan": verdict.plan,
+        "warnings": [
+            {"path": advice.path, "message": str(advice), "line": line}
+            for advice, line in verdict.warnings
         ],
     }

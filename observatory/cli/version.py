@@ -17,6 +17,8 @@ examples:
   observatory version -o json | jq -r .revision
   kubectl exec -n observatory-operator-system \\
     deploy/observatory-operator-controller-manager -- observatory version
+
+Exit code: 0.
 """
 
 

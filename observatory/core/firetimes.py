@@ -97,10 +97,10 @@ class FireTimes:
         first = nominal.replace(tzinfo=self.zone).astimezone(UTC)
         second = nominal.replace(tzinfo=self.zone, fold=1).astimezone(UTC)
         if second < first:  # it is left out: with the clocks of before, it would be after the gap
-            return (self._end_of_gap(second, first) if self.after_gap else None), None
+            return (self.end_of_gap(second, first) if self.after_gap else None), None
         return first, second if self.both and second > first else None
 
-    def _end_of_gap(self, low: datetime, high: datetime) -> datetime:
+    def end_of_gap(self, low: datetime, high: datetime) -> datetime:
         """The instant at which clocks go forward, which is between these two."""
         before = low.astimezone(self.zone).utcoffset()
         while high - low > _SECOND:

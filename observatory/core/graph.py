@@ -43,6 +43,17 @@ class Graph:
         except nx.NetworkXUnfeasible as error:
             raise CycleError("dependency cycle") from error
 
+    def widths(self) -> list[int]:
+        """How many names each level has; a level is what waits for all of the levels before it.
+
+        Raises:
+            CycleError: There is a cycle.
+        """
+        try:
+            return [len(level) for level in nx.topological_generations(self._graph)]
+        except nx.NetworkXUnfeasible as error:
+            raise CycleError("dependency cycle") from error
+
     def cycles(self) -> list[tuple[str, ...]]:
         """A cycle of each group of tasks that wait for each other, in time linear to the edges.
 

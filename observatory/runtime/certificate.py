@@ -1,10 +1,14 @@
-"""The certificate of the metrics endpoint: from files that may be rotated, or made in memory."""
+"""The certificates of our servers: from files that may be rotated, or made in memory."""
 
 from __future__ import annotations
 
 import ipaddress
+import os
 import ssl
 import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -31,7 +35,7 @@ class ServerCertificate:
     def __init__(self, certificate: Path, key: Path, *, http2: bool) -> None:
         self._certificate = certificate
         self._key = key
-        self.context = _context(http2=http2)
+        self.context = server_context(http2=http2)
         self._content = self._read()
         self._load()
 
@@ -65,50 +69,97 @@ class ServerCertificate:
             ) from error
 
 
+@dataclass(frozen=True, slots=True)
+class OwnPair:
+    """A key that was made here and never leaves, and the certificate that it has signed itself."""
+
+    names: tuple[str, ...]
+    certificate: bytes
+    not_before: datetime
+    not_after: datetime
+    _key: bytes = field(repr=False)
+
+    def load_into(self, context: ssl.SSLContext, scratch: Path | None = None) -> None:
+        """Have the context's coming connections served with it.
+
+        `scratch` is a folder for a temporary file; without it, memory is used where the system can.
+        Raises `CertificateError`.
+        """
+        try:
+            # ssl reads keys from files only.
+            with _as_file(self._key + self.certificate, scratch) as file:
+                context.load_cert_chain(file)
+        except OSError as error:
+            raise CertificateError(
+                f"cannot write a self-signed certificate into a temporary file ({error}); mount a "
+                "folder at /tmp, or give a certificate (--metrics-cert-path, --webhook-cert-path)"
+            ) from error
+
+
+def own_pair(names: Iterable[str], common_name: str, now: datetime, valid: timedelta) -> OwnPair:
+    """A new key and certificate for these hosts, from an hour ago: clocks differ."""
+    names = tuple(names)
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    before = now.replace(microsecond=0) - timedelta(hours=1)
+    after = now.replace(microsecond=0) + valid
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(before)
+        .not_valid_after(after)
+        .add_extension(x509.SubjectAlternativeName(map(_general_name, names)), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    public = certificate.public_bytes(serialization.Encoding.PEM)
+    return OwnPair(names, public, before, after, private)
+
+
 def self_signed(now: datetime, *, http2: bool, scratch: Path | None = None) -> ssl.SSLContext:
     """A context with a certificate for localhost that nobody has a reason to trust.
 
     It hides what is read from those who listen, as controller-runtime's does; who answers is not
-    proven. For that, give the endpoint a certificate. `scratch` is the folder for temporary files,
-    if not the system's. Raises `CertificateError` if nothing can be written there.
+    proven. For that, give the endpoint a certificate. Raises `CertificateError`.
     """
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _NAME)])
-    names = [x509.DNSName(_NAME), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + VALID)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pair = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    ) + certificate.public_bytes(serialization.Encoding.PEM)
-    context = _context(http2=http2)
-    try:
-        # ssl reads keys from files only: this one is there for a moment, for this user alone.
-        with tempfile.TemporaryDirectory(prefix="observatory-", dir=scratch) as folder:
-            file = Path(folder) / "pair.pem"
-            file.touch(mode=0o600)
-            file.write_bytes(pair)
-            context.load_cert_chain(file)
-    except OSError as error:
-        raise CertificateError(
-            f"cannot write a self-signed certificate into a temporary file ({error}); mount a "
-            "folder at /tmp, or give a certificate with --metrics-cert-path"
-        ) from error
+    context = server_context(http2=http2)
+    own_pair((_NAME, "127.0.0.1"), _NAME, now, VALID).load_into(context, scratch)
     return context
 
 
-def _context(*, http2: bool) -> ssl.SSLContext:
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+@contextmanager
+def _as_file(content: bytes, scratch: Path | None) -> Iterator[str]:
+    """The path of a file with that content, for this process or at least for this user alone."""
+    if scratch is None and hasattr(os, "memfd_create") and Path("/proc/self/fd").is_dir():
+        with os.fdopen(os.memfd_create("pair"), "wb") as memory:
+            memory.write(content)
+            memory.flush()
+            yield f"/proc/self/fd/{memory.fileno()}"
+        return
+    with tempfile.TemporaryDirectory(prefix="observatory-", dir=scratch) as folder:
+        file = Path(folder) / "pair.pem"
+        file.touch(mode=0o600)
+        file.write_bytes(content)
+        yield str(file)
+
+
+def server_context(*, http2: bool) -> ssl.SSLContext:
+    """A context for a server, without a certificate so far; TLS 1.2 at the least."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["h2", "http/1.1"] if http2 else ["http/1.1"])

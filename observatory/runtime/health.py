@@ -137,7 +137,7 @@ async def served(
         if probes is not None:
             await stack.enter_async_context(serving(probes, checks.answer))
         if certificate is not None:
-            watching = asyncio.create_task(_watch(certificate, metrics, clock))
+            watching = asyncio.create_task(follow_files(certificate, metrics, clock))
             stack.callback(watching.cancel)
         bound = Bound(_name(page), _name(probes))
         if bound.metrics is not None:
@@ -174,7 +174,8 @@ def _name(listener: socket.socket | None) -> tuple[str, int] | None:
     return host, port
 
 
-async def _watch(certificate: ServerCertificate, metrics: Metrics, clock: Clock) -> None:
+async def follow_files(certificate: ServerCertificate, metrics: Metrics, clock: Clock) -> None:
+    """Load the certificate anew whenever its files change, without end."""
     while True:
         await clock.sleep(RELOAD_SECONDS)
         try:

@@ -27,6 +27,7 @@ from observatory.runtime.health import Checks, served
 from observatory.runtime.operator import Operator
 from observatory.runtime.options import Options
 from observatory.runtime.telemetry import Telemetry
+from observatory.runtime.webhook import Webhook
 from observatory.telemetry.log import Level, configure, logger, set_level
 from observatory.telemetry.metrics import Metrics
 
@@ -112,6 +113,7 @@ class Manager:
                 authorize = Authorizer(
                     await stack.enter_async_context(reviews), self._clock.monotonic
                 )
+            await self._start_webhook(stack, checks)
             await stack.enter_async_context(
                 served(endpoints, checks, self._metrics, self._clock, authorize)
             )
@@ -122,6 +124,18 @@ class Manager:
             if elector:
                 await asyncio.to_thread(elector.release, RELEASE_SECONDS)
         _log.info("Stopped")
+
+    async def _start_webhook(self, stack: AsyncExitStack, checks: Checks) -> None:
+        """Serve the webhook until the stack unwinds, if it is asked for; without the lease."""
+        options = self._options.webhook
+        if not options.port:
+            return
+        api = await stack.enter_async_context(Client(self._cluster, observe=self._observe))
+        webhook = Webhook(options, api, self._clock, self._metrics, identity=self.identity)
+        checks.readyz["webhook"] = webhook.check
+        serving = asyncio.create_task(webhook.run())
+        stack.push_async_callback(asyncio.wait, {serving})
+        stack.callback(serving.cancel)
 
     def _candidate(self) -> Elector:
         loop = asyncio.get_running_loop()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from observatory.machinery.lease import Durations
 from observatory.runtime.health import Endpoints
+from observatory.runtime.webhook import WebhookOptions
 from observatory.telemetry.log import Format, Level
 
 
@@ -24,3 +25,4 @@ class Options:
     workers: int
     log_level: Level
     log_format: Format
+    webhook: WebhookOptions = field(default_factory=WebhookOptions)

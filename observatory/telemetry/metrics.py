@@ -23,6 +23,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from observatory.core.stuck import INVARIANTS
 from observatory.telemetry.build import build
+from observatory.telemetry.webhookmetrics import WebhookMetrics
 from observatory.telemetry.workflowmetrics import WorkflowMetrics
 
 # controller-runtime's buckets of reconcile times.
@@ -53,6 +54,7 @@ class Metrics:
         self._add_watches()
         self._add_telemetry()
         self.workflows = WorkflowMetrics(self.registry)
+        self.webhook = WebhookMetrics(self.registry)
 
     def _add_invariants(self) -> None:
         self.invariant_violations = self._counter(

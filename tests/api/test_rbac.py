@@ -6,11 +6,12 @@ from observatory.api.rbac import (
     LEADER_ELECTION,
     OPERATOR,
     VIEWER,
+    WEBHOOK,
     Permission,
     role_manifests,
 )
 
-ALL = (*OPERATOR, *LEADER_ELECTION, *VIEWER, *EDITOR)
+ALL = (*OPERATOR, *LEADER_ELECTION, *VIEWER, *EDITOR, *WEBHOOK)
 
 
 @pytest.mark.parametrize("permission", ALL, ids=lambda permission: permission.target)
@@ -57,6 +58,7 @@ def test_editing_is_not_given_to_everybody_who_may_edit() -> None:
         "leader_election_role.yaml": [],
         "metrics_auth_role.yaml": [],
         "metrics_reader_role.yaml": [],
+        "webhook_role.yaml": [],
         "observatory_viewer_role.yaml": ["view"],
         "observatory_editor_role.yaml": ["admin"],
     }
@@ -70,5 +72,17 @@ def test_the_lease_is_written_in_one_namespace_only() -> None:
             "apiGroups": ["coordination.k8s.io"],
             "resources": ["leases"],
             "verbs": ["create", "get", "patch"],
+        }
+    ]
+
+
+def test_certificates_are_registered_in_one_object_only() -> None:
+    role = role_manifests()["webhook_role.yaml"]
+    assert role["rules"] == [
+        {
+            "apiGroups": ["admissionregistration.k8s.io"],
+            "resources": ["validatingwebhookconfigurations"],
+            "verbs": ["get", "patch"],
+            "resourceNames": ["validating-webhook-configuration"],
         }
     ]

@@ -123,6 +123,29 @@ def test_one_address_for_both_servers_is_refused(capsys: Output) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            ["--webhook-port=8081"],
+            (
+                "--health-probe-bind-address and --webhook-port have the same port, 8081: give "
+                "them two, or 0 to turn one off"
+            ),
+        ),
+        (
+            ["--webhook-cert-path=/certs"],
+            "--webhook-cert-path needs --webhook-port: nothing else uses it",
+        ),
+    ],
+)
+def test_flags_of_the_webhook_that_contradict_others_are_refused(
+    capsys: Output, flags: list[str], message: str
+) -> None:
+    assert main(["run", *flags]) == 2
+    assert capsys.readouterr() == ("", f"error: {message}\n")
+
+
 def refusal(folder: Path, *flags: str) -> str:
     """The last line that a process with a kubeconfig says, which ends with 2."""
     kubeconfig = folder / "kubeconfig"

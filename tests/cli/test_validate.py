@@ -21,13 +21,13 @@ metadata:
 spec:
   tasks:
     - name: build
-      image: busybox
+      image: busybox:1.36
 """
 BAD = (
     GOOD.replace("good", "bad")
     + """\
     - name: test
-      image: busybox
+      image: busybox:1.36
       dependencies:
         - build
         - bild
@@ -57,6 +57,33 @@ def test_each_error_has_its_line_in_the_file(write: Path, capsys: Output) -> Non
     assert capsys.readouterr().out == (
         f"a.yaml: Observatory default/bad: 1 error\n  a.yaml:14: {NOT_FOUND}\n"
     )
+
+
+def test_what_is_valid_and_probably_not_meant_is_a_warning_with_its_line(
+    write: Path, capsys: Output
+) -> None:
+    text = GOOD.replace("busybox:1.36", "busybox") + '  schedule: "* * * * *"\n'
+    (write / "a.yaml").write_text(text)
+    every = "fires every minute: runs that take longer pile up (concurrencyPolicy Allow)"
+    floats = '"busybox" is whatever is latest; pin a tag or a digest'
+    warnings = [
+        f"a.yaml:9: warning: spec.tasks[0].image: {floats}",
+        f"a.yaml:10: warning: spec.schedule: {every}",
+    ]
+    assert main(["validate", "a.yaml"]) == 0
+    assert (
+        capsys.readouterr().out
+        == "\n  ".join(["a.yaml: Observatory default/good: valid (1 task)", *warnings]) + "\n"
+    )
+    assert main(["validate", "--quiet", "a.yaml"]) == 0
+    assert capsys.readouterr().out == ""
+    assert main(["validate", "--output", "json", "a.yaml"]) == 0
+    (document,) = json.loads(capsys.readouterr().out)["files"][0]["documents"]
+    assert document["plan"] == "1 task"
+    assert [(each["line"], each["path"]) for each in document["warnings"]] == [
+        (9, "spec.tasks[0].image"),
+        (10, "spec.schedule"),
+    ]
 
 
 def test_each_document_of_a_file_is_judged(write: Path, capsys: Output) -> None:

@@ -83,3 +83,10 @@ def test_one_task_may_depend_on_all_others() -> None:
     graph = {f"t{index}": list[str]() for index in range(4000)}
     graph["end"] = list(graph)
     assert Graph(graph).order()[-1] == "end"
+
+
+def test_widths_tell_how_many_wait_for_the_same_number_of_others() -> None:
+    assert Graph({"a": [], "b": ["a"], "c": ["a"], "d": ["b", "c"]}).widths() == [1, 2, 1]
+    assert Graph({}).widths() == []
+    with pytest.raises(CycleError):
+        Graph({"a": ["b"], "b": ["a"]}).widths()

@@ -62,11 +62,17 @@ def make_account(
     for obj in objects:
         if obj["kind"].startswith("ClusterRole"):
             obj["metadata"]["name"] = f"{namespace}-{obj['metadata']['name']}"
+            for rule in obj.get("rules", ()):
+                if "resourceNames" in rule:  # the objects that the test makes, under such names
+                    rule["resourceNames"] = [
+                        f"{namespace}-{name}" for name in rule["resourceNames"]
+                    ]
         if obj["kind"] == "ClusterRoleBinding":
             obj["roleRef"]["name"] = f"{namespace}-{obj['roleRef']['name']}"
-            reviews = "metrics" in obj["metadata"]["name"]  # tokens are of no namespace
+            # Tokens are of no namespace, nor are configurations of webhooks.
+            of_cluster = any(part in obj["metadata"]["name"] for part in ("metrics", "webhook"))
             # As in the README, for an operator that has some namespaces only.
-            if not everywhere and not reviews:
+            if not everywhere and not of_cluster:
                 obj["kind"] = "RoleBinding"
                 obj["metadata"]["namespace"] = namespace
     manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})

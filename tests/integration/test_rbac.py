@@ -18,6 +18,7 @@ from tests.integration.account import (
     remove_accounts,
     used_rights,
 )
+from tests.integration.configuration import Webhooks
 from tests.integration.test_admission import delete_unwanted, suspended, waiting
 from tests.integration.workflows import Runs, task
 from tests.support.cluster import LABELS, ROOT, Cluster, JsonObject, Operator, eventually, now
@@ -35,6 +36,7 @@ INSTEAD_OF_STREAMS = {
     ("", "pods", "list"),
 }
 """What is asked for where the server has no streaming lists."""
+NO_NAMESPACE = {"matchLabels": {"kubernetes.io/metadata.name": "none"}}
 NOT_REQUESTS = {
     # Of an admission plugin, OwnerReferencesPermissionEnforcement, when Pods are made.
     ("workflow.seventh-horizon.io", "observatories/finalizers", "update"),
@@ -50,17 +52,26 @@ def test_every_right_is_needed_and_no_other(
     begun = now()
     flags = ("--namespace", namespace, "--leader-elect", "--lease-namespace", namespace)
     runs, log = Runs(cluster, namespace), tmp_path / "operator.log"
-    with cluster.operator(*flags, log=log, kubeconfig=str(account.kubeconfig)) as operator:
+    with (
+        # It is registered, and asked about no namespace: invalid objects are to come through.
+        Webhooks(cluster, namespace).configured(namespaceSelector=NO_NAMESPACE) as webhooks,
+        cluster.operator(
+            *flags, *webhooks.flags(), log=log, kubeconfig=str(account.kubeconfig)
+        ) as operator,
+    ):
+        operator.said("Registered webhook")
         make_it_use_its_rights(runs, operator)
     assert operator.process.returncode == 0
 
     requests = cluster.audited(account.user, begun)
     refused = [each for each in requests if each["responseStatus"]["code"] in {401, 403}]
     assert [(each["verb"], each["requestURI"]) for each in refused] == []
-    granted = granted_rights(role("role.yaml")) | granted_rights(role("leader_election_role.yaml"))
+    roles = ("role.yaml", "leader_election_role.yaml", "webhook_role.yaml")
+    granted = set[tuple[str, str, str]]().union(*(granted_rights(role(name)) for name in roles))
     assert used_rights(requests) == granted - NOT_REQUESTS - INSTEAD_OF_STREAMS
-    wrote = {request["objectRef"]["namespace"] for request in requests if request["verb"] in WRITES}
-    assert wrote == {namespace}
+    written = [request["objectRef"] for request in requests if request["verb"] in WRITES]
+    assert {ref["namespace"] for ref in written if "namespace" in ref} == {namespace}
+    assert {ref["name"] for ref in written if "namespace" not in ref} == {webhooks.name}
 
 
 def contains(part: str, text: Container[str]) -> bool:

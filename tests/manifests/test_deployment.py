@@ -1,12 +1,19 @@
 """What the hand-written manifests promise to a cluster's administrator."""
 
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-MANIFESTS = Path(__file__).parents[2] / "manifests"
+from observatory.api.names import OBSERVATORIES
+from observatory.api.rbac import WEBHOOK_CONFIGURATION
+from observatory.runtime.webhook import CONFIGURATION, PATH
+
+ROOT = Path(__file__).parents[2]
+MANIFESTS = ROOT / "manifests"
 KUSTOMIZATIONS = sorted(
     path for path in MANIFESTS.rglob("*") if path.stem.lower() == "kustomization"
 )
@@ -22,11 +29,9 @@ def pod() -> Any:  # noqa: ANN401
 
 @pytest.mark.parametrize("path", KUSTOMIZATIONS, ids=lambda path: path.parent.name)
 def test_a_kustomization_lists_all_that_is_beside_it(path: Path) -> None:
-    listed = yaml.safe_load(path.read_text())["resources"]
-    beside = {file.name for file in path.parent.glob("*.yaml")} - {
-        path.name,
-        "kustomizeconfig.yaml",
-    }
+    kustomization = yaml.safe_load(path.read_text())
+    listed = kustomization["resources"] + kustomization.get("configurations", [])
+    beside = {file.name for file in path.parent.glob("*.yaml")} - {path.name}
     if beside:
         assert set(listed) == beside
     for resource in listed:
@@ -82,6 +87,91 @@ def test_ports_probes_and_flags_agree() -> None:
     )
 
 
+def test_the_webhook_is_where_its_configuration_says() -> None:
+    (container,) = pod()["containers"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert f"--webhook-port={ports['webhook']}" in container["args"]
+    service = load("webhook/service.yaml")
+    (port,) = service["spec"]["ports"]
+    assert (port["port"], port["targetPort"]) == (443, "webhook")
+    configuration = load("webhook/configuration.yaml")
+    assert configuration["metadata"]["name"] == WEBHOOK_CONFIGURATION
+    (webhook,) = configuration["webhooks"]
+    assert webhook["clientConfig"] == {
+        "service": {**only(service["metadata"], "name", "namespace"), "path": PATH}
+    }
+    (rule,) = webhook["rules"]
+    assert (rule["apiGroups"], rule["apiVersions"], rule["resources"]) == (
+        [OBSERVATORIES.group],
+        [OBSERVATORIES.version],
+        [OBSERVATORIES.plural],
+    )
+    labels = load("manager/manager.yaml")["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"].items() <= labels.items()
+
+
+def only(mapping: Any, *keys: str) -> Any:  # noqa: ANN401
+    return {key: mapping[key] for key in keys}
+
+
+def test_the_webhook_keeps_nobody_from_working() -> None:
+    (webhook,) = load("webhook/configuration.yaml")["webhooks"]
+    assert (webhook["failurePolicy"], webhook["sideEffects"]) == ("Ignore", "None")
+    assert (webhook["timeoutSeconds"], webhook["matchPolicy"]) == (5, "Equivalent")
+    (rule,) = webhook["rules"]
+    assert rule["operations"] == ["CREATE", "UPDATE"]
+    (expression,) = webhook["namespaceSelector"]["matchExpressions"]
+    own = load("default/kustomization.yaml")["namespace"]
+    assert (expression["operator"], expression["values"]) == ("NotIn", ["kube-system", own])
+
+
+def built(folder: Path) -> dict[tuple[str, str], Any]:
+    """What kustomize makes of a folder, by kind and name."""
+    done = subprocess.run(
+        [ROOT / "hack" / "kubectl", "kustomize", str(folder)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    objects = yaml.safe_load_all(done.stdout)
+    return {(each["kind"], each["metadata"]["name"]): each for each in objects}
+
+
+def test_kustomize_names_the_webhook_the_same_everywhere() -> None:
+    objects = built(MANIFESTS / "default")
+    configuration = objects["ValidatingWebhookConfiguration", CONFIGURATION]
+    service = configuration["webhooks"][0]["clientConfig"]["service"]
+    assert ("Service", service["name"]) in objects
+    assert service["namespace"] == "observatory-operator-system"
+    role = objects["ClusterRole", "observatory-operator-webhook-role"]
+    assert role["rules"][0]["resourceNames"] == [CONFIGURATION]
+
+
+def test_with_cert_manager_the_operator_registers_nothing(tmp_path: Path) -> None:
+    parts = {"resources": MANIFESTS / "default", "components": MANIFESTS / "certmanager"}
+    overlay = {field: [os.path.relpath(path, tmp_path.resolve())] for field, path in parts.items()}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
+    objects = built(tmp_path)
+    assert not [name for _, name in objects if "webhook-role" in name]
+    deployment = objects["Deployment", "observatory-operator-controller-manager"]
+    template = deployment["spec"]["template"]["spec"]
+    (container,) = template["containers"]
+    (mount,) = [each for each in container["volumeMounts"] if each["name"] == "webhook-certs"]
+    assert f"--webhook-cert-path={mount['mountPath']}" in container["args"]
+    certificate = objects["Certificate", "observatory-operator-serving-cert"]["spec"]
+    (volume,) = [each for each in template["volumes"] if each["name"] == "webhook-certs"]
+    assert volume["secret"]["secretName"] == certificate["secretName"]
+    configuration = objects["ValidatingWebhookConfiguration", CONFIGURATION]
+    service = configuration["webhooks"][0]["clientConfig"]["service"]
+    assert f"{service['name']}.{service['namespace']}.svc" in certificate["dnsNames"]
+    assert configuration["metadata"]["annotations"] == {
+        "cert-manager.io/inject-ca-from": (
+            "observatory-operator-system/observatory-operator-serving-cert"
+        )
+    }
+    assert ("Issuer", certificate["issuerRef"]["name"]) in objects
+
+
 def test_labels_lead_from_the_service_to_the_pods() -> None:
     deployment = load("manager/manager.yaml")["spec"]
     labels = deployment["template"]["metadata"]["labels"]
@@ -100,6 +190,7 @@ def test_labels_lead_from_the_service_to_the_pods() -> None:
         ("role_binding.yaml", "role.yaml"),
         ("leader_election_role_binding.yaml", "leader_election_role.yaml"),
         ("metrics_auth_role_binding.yaml", "metrics_auth_role.yaml"),
+        ("webhook_role_binding.yaml", "webhook_role.yaml"),
     ],
 )
 def test_a_binding_gives_the_role_to_the_deployments_account(binding: str, role: str) -> None:

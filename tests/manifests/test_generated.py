@@ -26,6 +26,7 @@ GENERATED = [
     "manifests/rbac/observatory_editor_role.yaml",
     "manifests/rbac/observatory_viewer_role.yaml",
     "manifests/rbac/role.yaml",
+    "manifests/rbac/webhook_role.yaml",
 ]
 
 

@@ -23,6 +23,9 @@ NAMES = {
     "workqueue_work_duration_seconds_count": {"name", "controller"},
     "workqueue_unfinished_work_seconds": {"name", "controller"},
     "workqueue_longest_running_processor_seconds": {"name", "controller"},
+    "controller_runtime_webhook_requests_total": {"webhook", "code"},
+    "controller_runtime_webhook_latency_seconds_count": {"webhook"},
+    "controller_runtime_webhook_requests_in_flight": {"webhook"},
     "certwatcher_read_certificate_total": set(),
     "certwatcher_read_certificate_errors_total": set(),
 }
@@ -32,6 +35,7 @@ NAMES = {
 def metrics() -> Metrics:
     made = Metrics()
     made.initialise("observatory")
+    made.webhook.initialise("/validate")
     return made
 
 
