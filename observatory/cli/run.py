@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 from observatory.api.fielderrors import quote
+from observatory.api.limits import Limits
 from observatory.api.names import LABEL_LENGTH
 from observatory.api.openapi import DNS_LABEL
+from observatory.api.taskschema import MAX_TASKS
 from observatory.api.text import one_line
 from observatory.machinery.lease import Durations
 from observatory.runtime.health import Endpoints
@@ -42,6 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
     _add_cluster(parser)
     _add_servers(parser)
     _add_election(parser)
+    _add_limits(parser)
     _add_behaviour(parser)
     parser.set_defaults(handler=run, parser=parser)
 
@@ -129,6 +132,19 @@ def _add_election(parser: argparse.ArgumentParser) -> None:
             metavar="SECONDS",
             help=f"{text} (default: {seconds:g}s)",
         )
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "limits", "What tenants may have at most. What is over a limit of Pods waits, and says so."
+    )
+    group.add_argument(
+        "--max-tasks-per-run",
+        type=_tasks,
+        default=MAX_TASKS,
+        metavar="N",
+        help="refuse workflows with more tasks, 1 to %(default)s (default: %(default)s)",
+    )
 
 
 def _add_behaviour(parser: argparse.ArgumentParser) -> None:
@@ -232,6 +248,7 @@ def _options(arguments: argparse.Namespace) -> Options:
             renew_deadline=arguments.lease_renew_deadline,
             retry_period=arguments.lease_retry_period,
         ),
+        limits=Limits(tasks=arguments.max_tasks_per_run),
         workers=arguments.workers,
         log_level=Level(arguments.log_level),
         log_format=Format(arguments.log_format),
@@ -261,14 +278,21 @@ def _lease_name(text: str) -> str:
 
 
 def _workers(text: str) -> int:
-    most = 256
+    return _integer(text, 1, 256)
+
+
+def _tasks(text: str) -> int:
+    return _integer(text, 1, MAX_TASKS)
+
+
+def _integer(text: str, least: int, most: int) -> int:
     try:
         number = int(text)
     except ValueError:
-        number = 0
-    if not 1 <= number <= most:
+        number = least - 1
+    if not least <= number <= most:
         raise argparse.ArgumentTypeError(
-            f"invalid value {quote(text)}: must be an integer 1..{most}"
+            f"invalid value {quote(text)}: must be an integer {least}..{most}"
         )
     return number
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from itertools import chain
 from typing import Any, Protocol
 
+from observatory.api.limits import NO_LIMITS, Limits
 from observatory.api.names import Key
 from observatory.api.types import JsonObject
 from observatory.core.model import Event
@@ -63,6 +64,7 @@ class Operator:
         identity: str,
         metrics: Metrics,
         traces: Traces | None = None,
+        limits: Limits = NO_LIMITS,
     ) -> None:
         self._namespaces = namespaces
         self._workers = workers
@@ -70,6 +72,7 @@ class Operator:
         self._identity = identity
         self._metrics = metrics
         self._traces = traces
+        self._limits = limits
         self._working = False
         self._stop = asyncio.Event()
         self.synced = asyncio.Event()
@@ -89,6 +92,7 @@ class Operator:
             now=self._clock.now,
             record=_Record(recorder),
             observer=Observer(self._metrics.workflows, tracing),
+            limits=self._limits,
         )
         controller = Controller(
             reconciler.reconcile,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from observatory.api.limits import NO_LIMITS, Limits
 from observatory.machinery.lease import Durations
 from observatory.runtime.health import Endpoints
 from observatory.telemetry.log import Format, Level
@@ -24,3 +25,4 @@ class Options:
     workers: int
     log_level: Level
     log_format: Format
+    limits: Limits = NO_LIMITS

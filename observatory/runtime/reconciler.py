@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from structlog.contextvars import bind_contextvars
 
 from observatory.api.ending import RequestType
+from observatory.api.limits import NO_LIMITS, Limits
 from observatory.api.names import OBSERVATORIES, Key
 from observatory.api.status import Status, StatusError
 from observatory.api.types import JsonObject
@@ -91,12 +92,14 @@ class Reconciler:
         now: Callable[[], datetime],
         record: Record,
         observer: Observer,
+        limits: Limits = NO_LIMITS,
     ) -> None:
         self._api = api
         self._cache = cache
         self._now = now
         self._record = record
         self._observer = observer
+        self._limits = limits
         self._consistency = ConsistencyStore()
         self._executor = Executor(api, self._consistency.wrote)
         self._runs = RunsExecutor(api, self._consistency.wrote)
@@ -249,9 +252,9 @@ class Reconciler:
             self._forget(key)
             known = None
         if not isinstance(known, _Known):
-            known = self._known[key] = _Known(desire(observatory), "", Status())
+            known = self._known[key] = _Known(self._desire(observatory), "", Status())
         elif known.desired.generation != metadata.get("generation", 0):
-            known.desired = desire(observatory)
+            known.desired = self._desire(observatory)
         elif known.version != metadata["resourceVersion"]:
             known.desired = attended(known.desired, metadata)
         if known.version != metadata["resourceVersion"]:
@@ -267,6 +270,9 @@ class Reconciler:
                 raise TerminalError(str(error)) from error
             known.version = metadata["resourceVersion"]
         return known
+
+    def _desire(self, observatory: JsonObject) -> Desired:
+        return desire(observatory, self._limits.tasks)
 
     async def _pinned(self, known: _Known) -> Program | None:
         """The program of the latest run, where planning needs it: it is on, or is to be retried."""

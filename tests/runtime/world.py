@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from observatory.api.limits import NO_LIMITS, Limits
 from observatory.api.names import (
     API_VERSION,
     KIND,
@@ -51,7 +52,11 @@ class Controller:
     """One operator process: caches that see only what `sync` shows them."""
 
     def __init__(
-        self, world: World, api: Api | None = None, observer: Observer | None = None
+        self,
+        world: World,
+        api: Api | None = None,
+        observer: Observer | None = None,
+        limits: Limits = NO_LIMITS,
     ) -> None:
         self._world = world
         self.cache = Cache([])
@@ -62,6 +67,7 @@ class Controller:
             now=lambda: world.now,
             record=self._record,
             observer=observer or Observer(Metrics().workflows, None),
+            limits=limits,
         )
 
     def _record(self, _: JsonObject, event: Event) -> None:
