@@ -145,6 +145,14 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="refuse workflows with more tasks, 1 to %(default)s (default: %(default)s)",
     )
+    for flag, what in (("--max-active-pods-per-run", "one run"),):
+        group.add_argument(
+            flag,
+            type=_pods,
+            default=0,
+            metavar="N",
+            help=f"how many Pods of {what} may be active at once; 0 for no limit (the default)",
+        )
 
 
 def _add_behaviour(parser: argparse.ArgumentParser) -> None:
@@ -248,7 +256,10 @@ def _options(arguments: argparse.Namespace) -> Options:
             renew_deadline=arguments.lease_renew_deadline,
             retry_period=arguments.lease_retry_period,
         ),
-        limits=Limits(tasks=arguments.max_tasks_per_run),
+        limits=Limits(
+            tasks=arguments.max_tasks_per_run,
+            run=arguments.max_active_pods_per_run or None,
+        ),
         workers=arguments.workers,
         log_level=Level(arguments.log_level),
         log_format=Format(arguments.log_format),
@@ -283,6 +294,10 @@ def _workers(text: str) -> int:
 
 def _tasks(text: str) -> int:
     return _integer(text, 1, MAX_TASKS)
+
+
+def _pods(text: str) -> int:
+    return _integer(text, 0, 1_000_000)
 
 
 def _integer(text: str, least: int, most: int) -> int:

@@ -16,6 +16,7 @@ from observatory.api.status import Status
 from observatory.api.taskstatus import FailureClass
 from observatory.api.trace import NO_CARRIER, Carrier, Sampler
 from observatory.api.types import DEFAULT_RULE, JsonObject, Task
+from observatory.core.allowance import UNLIMITED, Allowance
 from observatory.core.retry import RetryPolicy
 from observatory.core.schedule import Schedule
 
@@ -235,6 +236,7 @@ class Observed:
     pods: tuple[Pod, ...]
     pinned: Program | None = None
     sampler: Sampler | None = None
+    allowance: Allowance = UNLIMITED
 
 
 # --- what is to be done -----------------------------------------------------------------------

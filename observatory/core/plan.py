@@ -125,7 +125,7 @@ def _continue(desired: Desired, observed: Observed, now: datetime) -> Plan:
     turn = take_turns(desired, program, status, rows, alarm)
     if desired.deleting:
         alarm.set(_held_until(desired, program, turn.status))
-    run = Run(desired, program, turn.status, pods, alarm)
+    run = Run(desired, program, turn.status, pods, alarm, observed.allowance)
     starts = start_ready(run, turn.ready, rows, now)
     status = replace(turn.status, tasks=tuple(rows))
     made = _finished(desired, observed, status, seen, alarm)

@@ -17,6 +17,7 @@ from observatory.api.limits import NO_LIMITS, Limits
 from observatory.api.names import OBSERVATORIES, Key
 from observatory.api.status import Status, StatusError
 from observatory.api.types import JsonObject
+from observatory.core.allowance import Allowance
 from observatory.core.children import Child
 from observatory.core.desired import attended, desire
 from observatory.core.ending import asked
@@ -174,7 +175,8 @@ class Reconciler:
         now = self._now()
         desired, before = known.desired, known.status
         known.pinned = await self._pinned(known)
-        observed = Observed(before, pods, known.pinned, self._observer.sampler)
+        allowance = Allowance(self._limits.run)
+        observed = Observed(before, pods, known.pinned, self._observer.sampler, allowance)
         made = plan(desired, observed, now)
         execution = await self._executor.execute(made, desired, before, known.version, now)
         if not execution.conflict and execution.status is not None:
@@ -252,9 +254,9 @@ class Reconciler:
             self._forget(key)
             known = None
         if not isinstance(known, _Known):
-            known = self._known[key] = _Known(self._desire(observatory), "", Status())
+            known = self._known[key] = _Known(desire(observatory, self._limits.tasks), "", Status())
         elif known.desired.generation != metadata.get("generation", 0):
-            known.desired = self._desire(observatory)
+            known.desired = desire(observatory, self._limits.tasks)
         elif known.version != metadata["resourceVersion"]:
             known.desired = attended(known.desired, metadata)
         if known.version != metadata["resourceVersion"]:
@@ -270,9 +272,6 @@ class Reconciler:
                 raise TerminalError(str(error)) from error
             known.version = metadata["resourceVersion"]
         return known
-
-    def _desire(self, observatory: JsonObject) -> Desired:
-        return desire(observatory, self._limits.tasks)
 
     async def _pinned(self, known: _Known) -> Program | None:
         """The program of the latest run, where planning needs it: it is on, or is to be retried."""

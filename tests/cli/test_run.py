@@ -72,6 +72,10 @@ def test_choices_are_shown_as_they_are_typed(
             ["--max-tasks-per-run=4001"],
             'argument --max-tasks-per-run: invalid value "4001": must be an integer 1..4000',
         ),
+        (
+            ["--max-active-pods-per-run=-1"],
+            'argument --max-active-pods-per-run: invalid value "-1": must be an integer 0..1000000',
+        ),
         (["--workers"], "argument --workers: expected one argument"),
         (["--resync=-1s"], "unrecognized arguments: --resync=-1s"),
         (["extra"], "unrecognized arguments: extra"),
