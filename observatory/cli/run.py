@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from observatory.api.fielderrors import quote
-from observatory.api.limits import Limits
+from observatory.api.limits import CLUSTER_FLAG, NAMESPACE_FLAG, RUN_FLAG, TASKS_FLAG, Limits
 from observatory.api.names import LABEL_LENGTH
 from observatory.api.openapi import DNS_LABEL
 from observatory.api.taskschema import MAX_TASKS
@@ -139,13 +139,17 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         "limits", "What tenants may have at most. What is over a limit of Pods waits, and says so."
     )
     group.add_argument(
-        "--max-tasks-per-run",
+        TASKS_FLAG,
         type=_tasks,
         default=MAX_TASKS,
         metavar="N",
         help="refuse workflows with more tasks, 1 to %(default)s (default: %(default)s)",
     )
-    for flag, what in (("--max-active-pods-per-run", "one run"),):
+    for flag, what in (
+        (RUN_FLAG, "one run"),
+        (NAMESPACE_FLAG, "all runs of one namespace"),
+        (CLUSTER_FLAG, "all runs that this operator works on"),
+    ):
         group.add_argument(
             flag,
             type=_pods,
@@ -259,6 +263,8 @@ def _options(arguments: argparse.Namespace) -> Options:
         limits=Limits(
             tasks=arguments.max_tasks_per_run,
             run=arguments.max_active_pods_per_run or None,
+            namespace=arguments.max_active_pods_per_namespace or None,
+            cluster=arguments.max_active_pods or None,
         ),
         workers=arguments.workers,
         log_level=Level(arguments.log_level),

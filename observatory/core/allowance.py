@@ -1,10 +1,21 @@
-"""What a run may have by the flags of the operator: how many active Pods, and why not more."""
+"""What a run may have by the flags of the operator: how many active Pods, and why not more.
+
+What all runs share is counted elsewhere. A plan is told here how many Pods it may start now, and
+tells in return how many more it would have started (`Plan.short`).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from observatory.api.limits import RUN_FLAG, RUN_LIMIT
+from observatory.api.limits import (
+    CLUSTER_FLAG,
+    CLUSTER_LIMIT,
+    NAMESPACE_FLAG,
+    NAMESPACE_LIMIT,
+    RUN_FLAG,
+    RUN_LIMIT,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,9 +24,15 @@ class Allowance:
 
     Attributes:
         run: The most at a time.
+        starts: How many it may start now.
+        reason: What keeps it from starting more than those: a namespace's limit or the cluster's.
+        limit: That limit.
     """
 
     run: int | None = None
+    starts: int | None = None
+    reason: str = CLUSTER_LIMIT
+    limit: int = 0
 
 
 UNLIMITED = Allowance()
@@ -27,4 +44,8 @@ def limit_message(reason: str, limit: int) -> str:
     return f"this operator lets {who} have {limit} active Pods ({flag}); goes on as others end"
 
 
-_SCOPES = {RUN_LIMIT: ("a run", RUN_FLAG)}
+_SCOPES = {
+    RUN_LIMIT: ("a run", RUN_FLAG),
+    NAMESPACE_LIMIT: ("a namespace", NAMESPACE_FLAG),
+    CLUSTER_LIMIT: ("all namespaces together", CLUSTER_FLAG),
+}

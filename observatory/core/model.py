@@ -276,15 +276,14 @@ class Plan:
 
     Attributes:
         revision: The program to store as a ControllerRevision, before the status names it.
-        starts: Attempts to start.
+        starts: Attempts to start; it would start `short` more if its allowance let it.
         verify: Recorded Pods that the cache lacks: a live GET decides whether they are lost.
         draft: The status as far as it is known before the starts are answered.
         release: Recorded Pods whose gate is to be removed.
         finish: Pods whose finalizer is to be removed.
-        beforehand: Those of them that the status planned from lets go already: they are let go
-            also where the revision is refused, and with it the run.
-        delete: Pods to be deleted, by UID.
-        kill: Pods to be deleted without their grace.
+        beforehand: Those of them that the status planned from lets go already, also where the
+            revision is refused, and with it the run.
+        delete, kill: Pods to be deleted, by UID, with and without their grace.
         let_go: Pods in a name conflict that somebody deletes. Their finalizer is to be removed,
             unless a status that is newer than the one planned from records them.
         discard: Gated Pods of a run that does not begin after all. They are to be deleted, unless
@@ -300,6 +299,7 @@ class Plan:
     draft: Status
     revision: Program | None = None
     starts: tuple[Start, ...] = ()
+    short: int = 0
     verify: tuple[PodRef, ...] = ()
     release: tuple[PodRef, ...] = ()
     finish: tuple[PodRef, ...] = ()

@@ -126,10 +126,10 @@ def _continue(desired: Desired, observed: Observed, now: datetime) -> Plan:
     if desired.deleting:
         alarm.set(_held_until(desired, program, turn.status))
     run = Run(desired, program, turn.status, pods, alarm, observed.allowance)
-    starts = start_ready(run, turn.ready, rows, now)
+    starts, short = start_ready(run, turn.ready, rows, now)
     status = replace(turn.status, tasks=tuple(rows))
     made = _finished(desired, observed, status, seen, alarm)
-    return replace(made, starts=starts, program=program)
+    return replace(made, starts=starts, short=short, program=program)
 
 
 def _abandon(desired: Desired, observed: Observed, now: datetime) -> Plan:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from observatory.api.ending import EndingMode
-from observatory.api.limits import RUN_LIMIT
+from observatory.api.limits import POD_LIMITS, RUN_LIMIT
 from observatory.api.names import revision_hash
 from observatory.api.status import Status
 from observatory.api.taskstatus import TaskPhase, TaskStatus
@@ -38,7 +38,7 @@ STATUS_FULL = "StatusFull"
 START_PENDING = "StartPending"
 """Why a task waits that could start: its turn hasn't come, or nothing was heard of its Pod."""
 _NO_REFUSAL = frozenset(
-    {None, "Suspended", "MaxConcurrent", RUN_LIMIT, STATUS_FULL, START_PENDING, BACKOFF}
+    {None, "Suspended", "MaxConcurrent", *POD_LIMITS, STATUS_FULL, START_PENDING, BACKOFF}
 )
 KILL_GRACE = 1
 """Seconds of grace of a Pod whose run is terminated: as good as none, but its node confirms it."""
@@ -143,9 +143,13 @@ class Run:
 
 def start_ready(
     run: Run, ready: Sequence[int], rows: list[TaskStatus], now: datetime
-) -> tuple[Start, ...]:
-    """The attempts to start now. The rows of ready tasks that have to wait say what for."""
+) -> tuple[tuple[Start, ...], int]:
+    """The attempts to start now. The rows of ready tasks that have to wait say what for.
+
+    How many more there would be if those that share the slots left more of them comes second.
+    """
     starts: list[Start] = []
+    short = 0
     by_name = {pod.key.name: pod for pod in run.pods}
     bounds, told = _bounds(run, rows), set[str]()
     suspended = run.desired.suspend and run.status.ending is None and not run.desired.deleting
@@ -157,15 +161,18 @@ def start_ready(
             rows[index] = row.waiting(rows[index], "Suspended", None, now)
         elif again_at and again_at > now:
             run.alarm.set(again_at)
-        elif bound := bounds.reached(len(starts), pauses=again_at is not None):
+        elif bound := bounds.reached(len(starts) + short, pauses=again_at is not None):
             rows[index] = _passed_over(rows[index], bound, told, now)
+        elif bounds.shared and len(starts) >= bounds.shared.starts:
+            rows[index] = _passed_over(rows[index], bounds.shared, told, now)
+            short += 1
         else:
             if rows[index].reason in _NO_REFUSAL:
                 rows[index] = row.waiting(rows[index], START_PENDING, None, now)
             if len(starts) < STARTS_AT_ONCE:
                 rows[index], start = _start(run, index, rows, by_name, now)
                 starts += [start] if start else []
-    return tuple(starts)
+    return tuple(starts), short
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,10 +186,14 @@ class _Bound:
 
 @dataclass(frozen=True, slots=True)
 class _Bounds:
-    """What limits the starts of one plan; what the user has asked for is told first."""
+    """What limits the starts of one plan: of this run alone, and of those that share with it.
+
+    What the user has asked for is told first.
+    """
 
     asked: tuple[_Bound, ...]
     room: int
+    shared: _Bound | None
 
     def reached(self, starts: int, *, pauses: bool) -> _Bound | None:
         """What keeps one more from being started; a task that `pauses` has its room already."""
@@ -196,11 +207,15 @@ def _bounds(run: Run, rows: Sequence[TaskStatus]) -> _Bounds:
     running = sum(task.phase is TaskPhase.RUNNING for task in rows)
     pausing = sum(task.next_attempt_time is not None for task in rows)
     asked = [_Bound((run.desired.max_concurrent or len(rows)) - running, "MaxConcurrent")]
-    if most := run.allowance.run:
+    allowance, shared = run.allowance, None
+    if most := allowance.run:
         asked.append(_Bound(most - running, RUN_LIMIT, limit_message(RUN_LIMIT, most)))
+    if allowance.starts is not None:
+        message = limit_message(allowance.reason, allowance.limit)
+        shared = _Bound(allowance.starts, allowance.reason, message)
     names, branches = (task.name for task in rows), run.program.branches
     room = room_for_pods(run.desired.size, names, branches=branches) - running - pausing
-    return _Bounds(tuple(asked), room)
+    return _Bounds(tuple(asked), room, shared)
 
 
 def _backoff_in_time(task: TaskStatus, wanted: Task, alarm: Alarm) -> TaskStatus:

@@ -25,7 +25,7 @@ from observatory.api.conditions import (
     set_condition,
 )
 from observatory.api.fielderrors import list_errors
-from observatory.api.limits import RUN_LIMIT
+from observatory.api.limits import POD_LIMITS
 from observatory.api.status import Failure, Phase, Status, Waiting
 from observatory.api.taskstatus import FailureClass, TaskPhase, TaskStatus
 from observatory.api.times import format_duration, whole_seconds
@@ -116,7 +116,7 @@ def _waiting(rows: Iterable[TaskStatus]) -> tuple[Waiting, ...]:
     last = (
         "Backoff",
         "MaxConcurrent",
-        RUN_LIMIT,
+        *POD_LIMITS,
         "StatusFull",
         "StartPending",
         "Suspended",

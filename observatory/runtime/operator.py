@@ -23,6 +23,7 @@ from observatory.runtime.controller import Controller
 from observatory.runtime.events import Recorder
 from observatory.runtime.observer import Observer
 from observatory.runtime.reconciler import Reconciler
+from observatory.runtime.shares import Shares
 from observatory.runtime.statemetrics import StateCollector
 from observatory.runtime.sweeper import Sweeper
 from observatory.runtime.telemetry import Traces
@@ -86,13 +87,14 @@ class Operator:
         recorder = Recorder(api, self._clock, self._identity)
         self._metrics.events_dropped.set_function(lambda: float(recorder.dropped))
         tracing = self._tracing(lambda keys: controller.enqueue(keys))  # noqa: PLW0108 -- comes next
+        shares = Shares(self._limits, lambda keys: controller.enqueue(keys))  # noqa: PLW0108
         reconciler = Reconciler(
             api,
             cache,
             now=self._clock.now,
             record=_Record(recorder),
             observer=Observer(self._metrics.workflows, tracing),
-            limits=self._limits,
+            shares=shares,
         )
         controller = Controller(
             reconciler.reconcile,
@@ -106,6 +108,7 @@ class Operator:
             enqueue=controller.enqueue,
             clock=self._clock,
             identity=self._identity,
+            saw=shares.saw,
             failed=lambda resource, code: self._metrics.watch_failures.labels(resource, code).inc(),
         )
         state = StateCollector(cache, lambda: self._working)
