@@ -1,7 +1,7 @@
 """The slots that all runs share: who has how many active Pods, and who gets those that are free.
 
 - What is asked for and what is stored of it lie a request apart: slots are taken before a start is
-  asked for, and stay taken until a newer version of the object says how many it has.
+  asked for. Where no answer comes they stay taken until a newer version of the object tells.
 - Free slots go to the namespaces that wait one by one, each time to the one with the fewest active
   Pods (max-min fair), of equals to the one that was served longest ago. Nothing stays free that
   somebody waits for and may have.
@@ -70,7 +70,8 @@ class _Claim:
     Attributes:
         version: That of the object that `recorded` was read from.
         recorded: Pods that a status records as running, and that are not known to have ended.
-        reserved: The same with the starts that are in flight, or whose answer was lost.
+        reserved: The same with the starts that are in flight.
+        doubted: The same with those of which nobody knows whether they were stored.
         strays: Pods that run though no Observatory records them any more.
         wants: How many more it would start.
     """
@@ -78,13 +79,14 @@ class _Claim:
     version: int = 0
     recorded: int = 0
     reserved: int = 0
+    doubted: int = 0
     strays: int = 0
     wants: int = 0
     place: Place = _NEVER
 
     @property
     def held(self) -> int:
-        return max(self.recorded, self.reserved) + self.strays
+        return max(self.recorded, self.reserved, self.doubted) + self.strays
 
 
 class Slots:
@@ -111,7 +113,7 @@ class Slots:
         if claim is None and not active:
             return
         if claim is None or version > claim.version:
-            self._change(key, version=version, recorded=active, reserved=0)
+            self._change(key, version=version, recorded=active, reserved=0, doubted=0)
 
     def gone(self, key: Key, strays: int | None = None) -> None:
         """The Observatory is gone; so many of its Pods still run, or all of them until told."""
@@ -119,7 +121,8 @@ class Slots:
         if strays is None:
             strays = claim.held if claim else 0
         if claim or strays:
-            self._change(key, version=0, recorded=0, reserved=0, strays=strays, wants=0)
+            nothing = dict.fromkeys(("version", "recorded", "reserved", "doubted", "wants"), 0)
+            self._change(key, strays=strays, **nothing)
 
     def strays(self, key: Key, count: int) -> None:
         """So many Pods run that name this Observatory as their owner and are not its own."""
@@ -134,10 +137,10 @@ class Slots:
         """
         key, claim = ask.key, self._claims.get(ask.key, _Claim())
         if ask.version >= claim.version:
-            reserved = claim.reserved if ask.version == claim.version else 0
-            claim = self._change(key, version=ask.version, recorded=ask.active, reserved=reserved)
+            doubted = claim.doubted if ask.version == claim.version else 0
+            claim = self._change(key, version=ask.version, recorded=ask.active, doubted=doubted)
         # What it took and nobody knows to be stored is its own still.
-        again = max(claim.reserved - claim.recorded, 0)
+        again = max(claim.doubted - claim.recorded, 0)
         mine = in_namespace = 0
         for each in self._dealt(ask):
             mine += each == key
@@ -152,11 +155,10 @@ class Slots:
     def take(self, ask: Ask, slots: int, wants: int) -> None:
         """Take slots that were just offered, and wait for `wants` more."""
         claim = self._claims.get(ask.key, _Claim())
-        version, reserved = max(claim.version, ask.version), claim.reserved
+        version = max(claim.version, ask.version)
         # What is planned from an object that has changed since can't be stored.
-        takes = slots and ask.version == version
-        if takes:
-            reserved = max(reserved, claim.recorded + slots)
+        takes = slots if ask.version == version else 0
+        reserved = claim.recorded + takes if takes else 0
         if takes or (wants and ask.key.namespace not in self._served):
             self._turns += 1
             self._served[ask.key.namespace] = self._turns
@@ -166,10 +168,20 @@ class Slots:
         """What was taken has been stored, or was not needed: that version records `active`."""
         claim = self._claims.get(key)
         if claim is not None and version >= claim.version:
-            self._change(key, version=version, recorded=active, reserved=0)
+            doubted = claim.doubted if version == claim.version else 0
+            self._change(key, version=version, recorded=active, reserved=0, doubted=doubted)
+
+    def drop(self, key: Key, *, doubtful: bool) -> None:
+        """What was taken has not been stored, or nobody knows; it waits for nothing now.
+
+        In doubt it stays taken until a newer version of the object tells.
+        """
+        if (claim := self._claims.get(key)) is not None:
+            doubted = max(claim.doubted, claim.reserved) if doubtful else claim.doubted
+            self._change(key, reserved=0, doubted=doubted, wants=0)
 
     def withdraw(self, key: Key) -> None:
-        """It waits for nothing: it can't use a slot for now. What it has taken stays taken."""
+        """It waits for nothing: it can't use a slot for now. What it has stays its own."""
         if (claim := self._claims.get(key)) and claim.wants:
             self._change(key, wants=0)
 
@@ -217,7 +229,7 @@ class Slots:
             if key != ask.key:
                 yield from repeat(key, self._claims[key].wants)
 
-    def _change(self, key: Key, **changes: object) -> _Claim:
+    def _change(self, key: Key, **changes: int | Place) -> _Claim:
         """Change a claim, and everything that is derived of it."""
         claim = self._claims.setdefault(key, _Claim())
         before = claim.held

@@ -18,6 +18,7 @@ from observatory.api.taskstatus import TaskPhase, TaskStatus
 from observatory.api.types import JsonObject
 from observatory.core.allowance import Allowance
 from observatory.core.model import Desired, Plan, Pod
+from observatory.kube.errors import ApiError, ServerError
 from observatory.machinery.slots import Ask, Place, Slots
 from observatory.machinery.store import Change
 from observatory.runtime.executor import Execution
@@ -95,18 +96,26 @@ class Shares:
             self._slots.take(replace(ask, place=place), len(made.starts), made.short)
             self._call_next()
 
-    def settle(self, ask: Ask, made: Plan, execution: Execution | None) -> None:
-        """Give back what has not been started after all. Nothing is, where that isn't known."""
+    def settle(self, ask: Ask, made: Plan, execution: Execution) -> None:
+        """Give back what has not been started after all."""
         if self._slots is None:
             return
-        stored = None
-        if execution and execution.status is not None and execution.version is not None:
-            stored = _count(execution.status)
-            self._slots.settle(ask.key, int(execution.version), stored)
-        if execution is None or execution.errors or stored != _count(made.draft) + len(made.starts):
+        if execution.status is None or execution.version is None:
+            # Somebody wrote first. Was it this write itself, sent twice? The next version tells.
+            self.drop(ask, doubtful=True)
+            return
+        stored = _count(execution.status)
+        self._slots.settle(ask.key, int(execution.version), stored)
+        if execution.errors or stored != _count(made.draft) + len(made.starts):
             # It comes back by itself; until then others may have what it can't use.
             self._slots.withdraw(ask.key)
         self._call_next()
+
+    def drop(self, ask: Ask, *, doubtful: bool) -> None:
+        """Nothing was stored of what a plan starts, or nobody knows."""
+        if self._slots is not None:
+            self._slots.drop(ask.key, doubtful=doubtful)
+            self._call_next()
 
     def _call_next(self) -> None:
         if self._slots is not None and (keys := self._slots.next_up()):
@@ -126,12 +135,20 @@ class Turn:
         if self._ask is None:
             return await executing
         self._shares.take(self._ask, made)
-        execution = None
         try:
             execution = await executing
-        finally:
-            self._shares.settle(self._ask, made, execution)
+        except BaseException as error:
+            self._shares.drop(self._ask, doubtful=not _refused(error))
+            raise
+        self._shares.settle(self._ask, made, execution)
         return execution
+
+
+def _refused(error: BaseException) -> bool:
+    """Whether the server's answer says that it has stored nothing."""
+    if isinstance(error, ServerError):
+        return error.webhook_failed
+    return isinstance(error, ApiError)
 
 
 def _place(status: Status, now: datetime) -> Place:

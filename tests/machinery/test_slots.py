@@ -71,12 +71,21 @@ def test_starts_of_which_no_answer_came_stay_taken_until_a_newer_version_tells()
     slots = Slots(None, 3)
     first = ask(HOG, 3)
     slots.take(first, slots.offer(first).slots, 0)
-    slots.withdraw(HOG)
+    slots.drop(HOG, doubtful=True)
     slots.recorded(HOG, 1, 0)  # a late event about the version that was planned from
+    slots.settle(HOG, 1, 0)  # another plan from it had nothing to store
     assert slots.offer(ask(SMALL, 1)).slots == 0
     assert slots.offer(first).slots == 3  # who took them may try again
     slots.recorded(HOG, 2, 1)
     assert slots.offer(ask(SMALL, 5)).slots == 2
+
+
+def test_starts_that_were_refused_are_given_back() -> None:
+    slots = Slots(None, 3)
+    first = ask(HOG, 3)
+    slots.take(first, slots.offer(first).slots, 5)
+    slots.drop(HOG, doubtful=False)
+    assert slots.offer(ask(SMALL, 5)).slots == 3
 
 
 def test_what_is_planned_from_an_object_that_has_changed_takes_nothing() -> None:
@@ -272,7 +281,7 @@ class NeverMoreThanAllowed(RuleBasedStateMachine):
         elif it.put[0].version == len(it.versions) - 1:
             return  # nobody has answered yet
         else:
-            self.slots.withdraw(key)
+            self.slots.drop(key, doubtful=True)
         it.put = None
 
     @rule(key=key_of)
@@ -281,7 +290,7 @@ class NeverMoreThanAllowed(RuleBasedStateMachine):
         if it.put is not None:
             if it.landed is None:
                 it.late.append((it.put[0].version, it.put[1]))
-            self.slots.withdraw(key)
+            self.slots.drop(key, doubtful=True)
             it.put = None
 
     @rule(key=key_of)
