@@ -55,8 +55,8 @@ class Tenants:
     ) -> None:
         self.loop = loop = virtual_loop()
         self.server = ApiServer(lambda: EPOCH + timedelta(seconds=loop.time()))
-        self.created: list[tuple[str, str]] = []
-        """Namespace and Observatory of each Pod, in the order in which they were created."""
+        self.started: list[tuple[str, str]] = []
+        """Namespace and Observatory of each Pod, in the order in which they were let start."""
         self.most: Counter[str] = Counter()
         """The most Pods that were active at once: of each namespace, and of all under ''."""
         self.ended: set[Key] = set()
@@ -106,6 +106,11 @@ class Tenants:
         self.loop.run_while(lambda: not reached() and self.loop.time() < end)
         assert reached(), f"not reached within {seconds} s"
 
+    def run_until_started(self, key: Key) -> None:
+        """Let time pass until a run may start its first Pod."""
+        before = len(self.started)
+        self.run_until(lambda: tuple(key) in self.started[before:])
+
     def run_for(self, seconds: float) -> None:
         end = self.loop.time() + seconds
         self.loop.run_while(lambda: self.loop.time() < end)
@@ -128,9 +133,9 @@ class Tenants:
         if entry.resource != PODS:
             return
         space = entry.key.namespace
-        if entry.old is None and entry.new is not None:
-            self.created.append((space, entry.new["metadata"]["labels"][LABEL_OBSERVATORY]))
         active, before = _active(entry.new), self._active.pop(entry.key, False)
+        if active and not before and entry.new is not None:
+            self.started.append((space, entry.new["metadata"]["labels"][LABEL_OBSERVATORY]))
         if active:
             self._active[entry.key] = True
         for name in (space, ""):

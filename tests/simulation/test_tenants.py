@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
-from observatory.api.limits import Limits
+from observatory.api.limits import NO_LIMITS, Limits
 from observatory.api.names import Key
 from observatory.simulation.scenario import Fault
 from tests.simulation.tenants import Tenants, task
@@ -55,4 +57,55 @@ def test_limits_hold_where_requests_and_answers_get_lost(limits: Limits) -> None
         world.loop.call_later(fault.at or 0.0, world.process.suffer, fault)
     world.run_until(lambda: world.ended >= keys)
     assert_within(world, limits)
+    world.close()
+
+
+def first_starts(world: Tenants, runs: int) -> list[float]:
+    """How long each of some runs takes from its creation to its first start, one by one."""
+    latencies = []
+    for number in range(runs):
+        begun = world.loop.time()
+        world.run_until_started(world.apply("small", f"small{number}", task("a")))
+        latencies.append(world.loop.time() - begun)
+        world.run_for(0.0173)
+    return latencies
+
+
+def p95(latencies: Sequence[float]) -> float:
+    return sorted(latencies)[int(len(latencies) * 0.95)]
+
+
+def hog(world: Tenants, runs: int) -> None:
+    for number in range(runs):
+        world.apply("hog", f"r{number:04}", task("a"))
+
+
+@pytest.mark.parametrize("limits", [NO_LIMITS, Limits(namespace=50)])
+def test_a_neighbour_with_5000_runs_does_not_double_the_time_to_a_start(limits: Limits) -> None:
+    alone = Tenants(limits, steady=True)
+    alone.run_for(1)
+    usual = first_starts(alone, 20)
+    alone.close()
+
+    world = Tenants(limits, steady=True)
+    world.run_for(1)
+    hog(world, 5000)
+    world.run_for(0.1)
+    busy = first_starts(world, 20)
+    assert len(world.ended) < 5000  # the hog was at it all the time
+    assert p95(busy) < 2 * p95(usual)
+    world.close()
+
+
+def test_a_tenant_that_wants_one_pod_gets_it_before_a_hog_gets_many_more() -> None:
+    world = Tenants(Limits(cluster=8), steady=True)
+    world.run_for(1)
+    hog(world, 200)
+    world.run_until(lambda: len(world.ended) > 20)
+    for number in range(5):
+        before = len(world.started)
+        world.run_until_started(world.apply("small", f"s{number}", task("a")))
+        since = world.started[before:]
+        # Those whose plans were in hand when it came; of what was freed then, it got the first.
+        assert since.index(("small", f"s{number}")) <= 8
     world.close()
