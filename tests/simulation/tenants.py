@@ -96,9 +96,10 @@ class Tenants:
     def get(self, key: Key) -> JsonObject | None:
         return self.server.storage.get(OBSERVATORIES, key)
 
-    def status(self, key: Key) -> JsonObject:
-        status: JsonObject = (self.get(key) or {}).get("status") or {}
-        return status
+    def waits(self, key: Key) -> list[str]:
+        """What a run waits for."""
+        status = (self.get(key) or {}).get("status") or {}
+        return [wait["reason"] for wait in status.get("waitingFor", ())]
 
     def run_until(self, reached: Callable[[], bool], seconds: float = 600) -> None:
         """Let time pass until that is reached; fail where it takes too long."""

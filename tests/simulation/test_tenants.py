@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from observatory.api.limits import NO_LIMITS, Limits
-from observatory.api.names import Key
-from observatory.simulation.scenario import Fault
+from observatory.api.names import OBSERVATORIES, Key
+from observatory.simulation.scenario import Ending, Fault
 from tests.simulation.tenants import Tenants, task
 
 FAN = (*(task(f"t{index}") for index in range(4)), task("end", "t0"))
@@ -108,4 +108,47 @@ def test_a_tenant_that_wants_one_pod_gets_it_before_a_hog_gets_many_more() -> No
         since = world.started[before:]
         # Those whose plans were in hand when it came; of what was freed then, it got the first.
         assert since.index(("small", f"s{number}")) <= 8
+    world.close()
+
+
+def test_one_that_can_not_be_worked_on_keeps_no_slot_from_those_behind_it() -> None:
+    world = Tenants(Limits(cluster=1), {"long": Ending(seconds=3)}, steady=True)
+    first = world.apply("a", "first", task("long"))
+    world.run_until_started(first)
+    poisoned = world.apply("b", "poisoned", task("a"))
+    world.run_until(lambda: world.waits(poisoned) == ["ClusterLimit"])
+    last = world.apply("c", "last", task("a"))
+    world.run_until(lambda: world.waits(last) == ["ClusterLimit"])
+    stored = world.get(poisoned) or {}
+    stored["status"]["tasks"] = [{"name": "a", "phase": "Nonsense"}]
+    world.server.storage.put(OBSERVATORIES, poisoned, stored)
+    world.run_until(lambda: world.ended >= {first, last})
+    world.close()
+
+
+def test_pods_of_a_deleted_run_count_until_they_have_ended() -> None:
+    limits = Limits(cluster=2)
+    world = Tenants(limits, {"long": Ending(seconds=60)}, steady=True)
+    for number in range(6):
+        key = world.apply("a", f"r{number}", task("long"), task("other"))
+        world.run_for(0.5)
+        world.apply("b", f"r{number}", task("a"))
+        world.delete(key)
+    world.run_until(lambda: world.ended >= {Key("b", f"r{number}") for number in range(6)})
+    assert world.most[""] == limits.cluster
+    world.close()
+
+
+def test_finally_of_a_deleted_run_gets_its_turn_in_a_full_cluster() -> None:
+    world = Tenants(Limits(cluster=2), {"clean": Ending(seconds=0.5)}, steady=True)
+    key = world.apply("a", "held", task("a"), **{"finally": [task("clean")]})
+    for number in range(40):
+        world.apply("b", f"r{number:02}", task("a"), task("b", "a"))
+    world.run_until_started(key)
+    world.delete(key)
+    before = len(world.started)
+    world.run_until(lambda: world.get(key) is None)
+    since = world.started[before:]
+    assert ("a", "held") in since
+    assert since.index(("a", "held")) <= 4
     world.close()
