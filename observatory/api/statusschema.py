@@ -40,7 +40,9 @@ _WAITING = mapping(
     message=string("What is waited for, in words."),
     reason=string(
         "Why, in one word: `Dependencies`, `MaxConcurrent`, `StartPending` (its turn is about to "
-        "come), `StatusFull` (the status has no room for more running tasks), `Suspended`, "
+        "come), `RunLimit`, `NamespaceLimit`, `ClusterLimit` (as many "
+        "Pods are active as the operator lets a run, a namespace, all together have), "
+        "`StatusFull` (the status has no room for more running tasks), `Suspended`, "
         "`ImagePull`, `Unschedulable`, `QuotaExceeded` and so on."
     ),
     since=time("Since when the first of these tasks has waited for this."),

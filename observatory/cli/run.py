@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from pathlib import Path
 
-from observatory.api.fielderrors import quote
-from observatory.api.names import LABEL_LENGTH
-from observatory.api.openapi import DNS_LABEL
+from observatory.api.limits import CLUSTER_FLAG, NAMESPACE_FLAG, RUN_FLAG, TASKS_FLAG, Limits
+from observatory.api.taskschema import MAX_TASKS
 from observatory.api.text import one_line
+from observatory.cli import values
 from observatory.machinery.lease import Durations
 from observatory.runtime.health import Endpoints
 from observatory.runtime.options import Options
@@ -44,6 +43,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser], 
     _add_servers(parser)
     _add_webhook(parser)
     _add_election(parser)
+    _add_limits(parser)
     _add_behaviour(parser)
     parser.set_defaults(handler=run, parser=parser)
 
@@ -59,7 +59,7 @@ def _add_cluster(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--namespace",
         action="append",
-        type=_names,
+        type=values.names,
         default=[],
         metavar="NAME[,NAME…]",
         help="work in these namespaces only; may be repeated (default: all)",
@@ -102,7 +102,7 @@ def _add_webhook(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("admission webhook")
     group.add_argument(
         "--webhook-port",
-        type=_port,
+        type=values.port,
         default=0,
         metavar="PORT",
         help="where the validating webhook is served, 9443 in manifests/default; 0 turns it off "
@@ -116,7 +116,7 @@ def _add_webhook(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--webhook-configuration",
-        type=_dns_name,
+        type=values.dns_name,
         default=CONFIGURATION,
         metavar="NAME",
         help="the ValidatingWebhookConfiguration where they are registered (default: %(default)s)",
@@ -133,14 +133,14 @@ def _add_election(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--lease-name",
-        type=_dns_name,
+        type=values.dns_name,
         default="observatory-operator",
         metavar="NAME",
         help="the Lease (default: %(default)s)",
     )
     group.add_argument(
         "--lease-namespace",
-        type=_name,
+        type=values.name,
         metavar="NAME",
         help="its namespace (default: that of the Pod or of the context)",
     )
@@ -151,10 +151,35 @@ def _add_election(parser: argparse.ArgumentParser) -> None:
     ):
         group.add_argument(
             flag,
-            type=_seconds,
+            type=values.seconds,
             default=seconds,
             metavar="SECONDS",
             help=f"{text} (default: {seconds:g}s)",
+        )
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "limits", "What tenants may have at most. What is over a limit of Pods waits, and says so."
+    )
+    group.add_argument(
+        TASKS_FLAG,
+        type=values.tasks,
+        default=MAX_TASKS,
+        metavar="N",
+        help="refuse workflows with more tasks, 1 to %(default)s (default: %(default)s)",
+    )
+    for flag, what in (
+        (RUN_FLAG, "one run"),
+        (NAMESPACE_FLAG, "all runs of one namespace"),
+        (CLUSTER_FLAG, "all runs that this operator works on"),
+    ):
+        group.add_argument(
+            flag,
+            type=values.pods,
+            default=0,
+            metavar="N",
+            help=f"how many Pods of {what} may be active at once; 0 for no limit (the default)",
         )
 
 
@@ -162,7 +187,7 @@ def _add_behaviour(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("behaviour")
     group.add_argument(
         "--workers",
-        type=_workers,
+        type=values.workers,
         default=16,
         metavar="N",
         help="Observatories that are worked on at once, 1 to 256 (default: %(default)s)",
@@ -264,6 +289,12 @@ def _options(arguments: argparse.Namespace) -> Options:
             renew_deadline=arguments.lease_renew_deadline,
             retry_period=arguments.lease_retry_period,
         ),
+        limits=Limits(
+            tasks=arguments.max_tasks_per_run,
+            run=arguments.max_active_pods_per_run or None,
+            namespace=arguments.max_active_pods_per_namespace or None,
+            cluster=arguments.max_active_pods or None,
+        ),
         workers=arguments.workers,
         log_level=Level(arguments.log_level),
         log_format=Format(arguments.log_format),
@@ -277,53 +308,3 @@ def _options(arguments: argparse.Namespace) -> Options:
 
 def _folder(path: str | None) -> Path | None:
     return Path(path) if path else None
-
-
-def _names(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",")]
-    if not all(names):
-        raise argparse.ArgumentTypeError(f"invalid value {quote(text)}: a namespace is empty")
-    return [_name(name) for name in names]
-
-
-def _name(text: str) -> str:
-    # No object can have another name: the operator would wait for it without end.
-    if not re.fullmatch(DNS_LABEL, text) or len(text) > LABEL_LENGTH:
-        message = f'invalid value {quote(text)}: must be a name of up to 63 of a-z, 0-9 and "-"'
-        raise argparse.ArgumentTypeError(message)
-    return text
-
-
-def _dns_name(text: str) -> str:
-    # Labels with dots between them.
-    for label in text.split("."):
-        _name(label)
-    return text
-
-
-def _workers(text: str) -> int:
-    return _integer(text, 1, 256)
-
-
-def _port(text: str) -> int:
-    return _integer(text, 0, 65_535)
-
-
-def _integer(text: str, least: int, most: int) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = -1
-    if not least <= number <= most:
-        raise argparse.ArgumentTypeError(
-            f"invalid value {quote(text)}: must be an integer {least}..{most}"
-        )
-    return number
-
-
-def _seconds(text: str) -> float:
-    try:
-        return float(text.removesuffix("s"))
-    except ValueError:
-        message = f"invalid value {quote(text)}: must be seconds, such as 15 or 15s"
-        raise argparse.ArgumentTypeError(message) from None

@@ -18,7 +18,7 @@ examples:
   kubectl exec -n observatory-operator-system \\
     deploy/observatory-operator-controller-manager -- observatory version
 
-Exit code: 0.
+Exit codes: 0 told.
 """
 
 

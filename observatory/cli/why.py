@@ -9,6 +9,7 @@ from datetime import datetime
 from rich.text import Text
 
 from observatory.api.conditions import SCHEDULED, TRUE, find_condition
+from observatory.api.limits import POD_LIMITS
 from observatory.api.names import Key
 from observatory.api.status import Failure, Phase, Waiting
 from observatory.api.taskstatus import FailureClass, TaskPhase
@@ -59,7 +60,7 @@ _WAITS = {
 }
 _PASSES_BY_ITSELF = frozenset(
     {
-        *("Backoff", "StartPending", "StatusFull", "MaxConcurrent", "Scheduling"),
+        *("Backoff", "StartPending", "StatusFull", "MaxConcurrent", *POD_LIMITS, "Scheduling"),
         *("ContainerCreating", DEPENDENCIES, "Terminating"),
     }
 )

@@ -8,6 +8,8 @@ from datetime import datetime
 import orjson
 
 from observatory.api.ending import RequestType
+from observatory.api.fielderrors import ErrorType, FieldError
+from observatory.api.limits import TASKS_FLAG
 from observatory.api.names import (
     ANNOTATION_ADMITTED,
     ANNOTATION_BACKFILL,
@@ -30,6 +32,7 @@ from observatory.api.names import (
 from observatory.api.requester import Requester
 from observatory.api.specschema import SPEC
 from observatory.api.structural import check
+from observatory.api.taskschema import MAX_TASKS
 from observatory.api.times import parse_time
 from observatory.api.trace import CARRIER_LENGTH, NO_CARRIER, Carrier
 from observatory.api.types import JsonObject
@@ -57,18 +60,23 @@ _REQUESTS = {
 }
 
 
-def desire(observatory: JsonObject) -> Desired:
+def desire(observatory: JsonObject, max_tasks: int = MAX_TASKS) -> Desired:
     """The Desired of any object that the API server may hand out; it never raises for its spec.
 
     A spec with errors has no program: nothing of it will be started. A run of an earlier revision
     may be in progress all the same, so the fields that drive it are read if they can be. Where
     they can't, the run starts nothing more until they are mended.
+
+    `max_tasks` is how many tasks this operator lets a run have. It begins none with more; one that
+    is on goes on.
     """
     metadata = observatory["metadata"]
     key = Key(metadata["namespace"], metadata["name"])
     errors = tuple(map(str, validate(observatory)))
     spec = observatory.get("spec")
     spec = spec if isinstance(spec, dict) else {}
+    if not errors and len(spec["tasks"]) > max_tasks:
+        errors = (str(_too_many_tasks(len(spec["tasks"]), max_tasks)),)
     driving = {field: spec.get(field) for field in _DRIVING}
     readable = not errors or all(map(_readable, driving.items()))
     given: JsonObject = driving if readable else {}
@@ -95,6 +103,12 @@ def desire(observatory: JsonObject) -> Desired:
         alerts=bool(spec.get("alerts")),
     )
     return attended(desired, metadata)
+
+
+def _too_many_tasks(count: int, limit: int) -> FieldError:
+    detail = f"this operator lets a run have at most {limit} tasks ({TASKS_FLAG})"
+    hint = "split the workflow, or ask the operator's admin for more"
+    return FieldError(ErrorType.TOO_MANY, "spec.tasks", str(count), detail, hint)
 
 
 def attended(desired: Desired, metadata: JsonObject) -> Desired:

@@ -17,6 +17,7 @@ from observatory.api.status import Status
 from observatory.api.taskstatus import FailureClass
 from observatory.api.trace import NO_CARRIER, Carrier, Sampler
 from observatory.api.types import DEFAULT_RULE, JsonObject, Task
+from observatory.core.allowance import UNLIMITED, Allowance
 from observatory.core.retry import RetryPolicy
 from observatory.core.schedule import Schedule
 
@@ -69,12 +70,10 @@ class Desired:
         requests: What annotations ask for: their nonces, by type.
         retry_from: The task that a retry is to begin with.
         deleting: The object has a deletion timestamp.
-        finalizers: Those of the object.
         size: Bytes of the spec: status and spec share one object.
         scheduled: It is to run by a schedule, whether that can be read or not.
         schedule: That schedule; None where `errors` has text.
         template: The valid spec, for its runs.
-        created: When the object was created.
         run_of: The UID of the schedule that it is a run of; empty where that is gone, else None.
         admitted: What that has let it do: begin, or the request to retry that it may obey.
         scheduled_time: The fire time of this run.
@@ -237,6 +236,7 @@ class Observed:
     pods: tuple[Pod, ...]
     pinned: Program | None = None
     sampler: Sampler | None = None
+    allowance: Allowance = UNLIMITED
 
 
 # --- what is to be done -----------------------------------------------------------------------
@@ -276,15 +276,14 @@ class Plan:
 
     Attributes:
         revision: The program to store as a ControllerRevision, before the status names it.
-        starts: Attempts to start.
+        starts: Attempts to start; it would start `short` more if its allowance let it.
         verify: Recorded Pods that the cache lacks: a live GET decides whether they are lost.
         draft: The status as far as it is known before the starts are answered.
         release: Recorded Pods whose gate is to be removed.
         finish: Pods whose finalizer is to be removed.
-        beforehand: Those of them that the status planned from lets go already: they are let go
-            also where the revision is refused, and with it the run.
-        delete: Pods to be deleted, by UID.
-        kill: Pods to be deleted without their grace.
+        beforehand: Those of them that the status planned from lets go already, also where the
+            revision is refused, and with it the run.
+        delete, kill: Pods to be deleted, by UID, with and without their grace.
         let_go: Pods in a name conflict that somebody deletes. Their finalizer is to be removed,
             unless a status that is newer than the one planned from records them.
         discard: Gated Pods of a run that does not begin after all. They are to be deleted, unless
@@ -300,6 +299,7 @@ class Plan:
     draft: Status
     revision: Program | None = None
     starts: tuple[Start, ...] = ()
+    short: int = 0
     verify: tuple[PodRef, ...] = ()
     release: tuple[PodRef, ...] = ()
     finish: tuple[PodRef, ...] = ()

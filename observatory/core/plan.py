@@ -125,11 +125,11 @@ def _continue(desired: Desired, observed: Observed, now: datetime) -> Plan:
     turn = take_turns(desired, program, status, rows, alarm)
     if desired.deleting:
         alarm.set(_held_until(desired, program, turn.status))
-    run = Run(desired, program, turn.status, pods, alarm)
-    starts = start_ready(run, turn.ready, rows, now)
+    run = Run(desired, program, turn.status, pods, alarm, observed.allowance)
+    starts, short = start_ready(run, turn.ready, rows, now)
     status = replace(turn.status, tasks=tuple(rows))
     made = _finished(desired, observed, status, seen, alarm)
-    return replace(made, starts=starts, program=program)
+    return replace(made, starts=starts, short=short, program=program)
 
 
 def _abandon(desired: Desired, observed: Observed, now: datetime) -> Plan:

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from observatory.api.ending import EndingMode
+from observatory.api.limits import POD_LIMITS, RUN_LIMIT
 from observatory.api.names import revision_hash
 from observatory.api.status import Status
 from observatory.api.taskstatus import TaskPhase, TaskStatus
 from observatory.api.types import JsonObject, Task
 from observatory.core import attempts, deadlines
 from observatory.core import rows as row
+from observatory.core.allowance import Allowance, limit_message
 from observatory.core.attempts import BACKOFF, Closing
 from observatory.core.deadlines import Alarm
 from observatory.core.fit import room_for_pods
@@ -35,7 +37,9 @@ STATUS_FULL = "StatusFull"
 """Why a task waits where the status has no room to record one more Pod: some run to their end."""
 START_PENDING = "StartPending"
 """Why a task waits that could start: its turn hasn't come, or nothing was heard of its Pod."""
-_NO_REFUSAL = frozenset({None, "Suspended", "MaxConcurrent", STATUS_FULL, START_PENDING, BACKOFF})
+_NO_REFUSAL = frozenset(
+    {None, "Suspended", "MaxConcurrent", *POD_LIMITS, STATUS_FULL, START_PENDING, BACKOFF}
+)
 KILL_GRACE = 1
 """Seconds of grace of a Pod whose run is terminated: as good as none, but its node confirms it."""
 NAME_CONFLICT = "NameConflict"
@@ -134,19 +138,20 @@ class Run:
     status: Status
     pods: Sequence[Pod]
     alarm: Alarm
+    allowance: Allowance
 
 
 def start_ready(
     run: Run, ready: Sequence[int], rows: list[TaskStatus], now: datetime
-) -> tuple[Start, ...]:
-    """The attempts to start now. The rows of ready tasks that have to wait say what for."""
+) -> tuple[tuple[Start, ...], int]:
+    """The attempts to start now. The rows of ready tasks that have to wait say what for.
+
+    How many more there would be if those that share the slots left more of them comes second.
+    """
     starts: list[Start] = []
+    short = 0
     by_name = {pod.key.name: pod for pod in run.pods}
-    running = sum(task.phase is TaskPhase.RUNNING for task in rows)
-    pausing = sum(task.next_attempt_time is not None for task in rows)
-    slots = (run.desired.max_concurrent or len(rows)) - running
-    names, branches = (task.name for task in rows), run.program.branches
-    room = room_for_pods(run.desired.size, names, branches=branches) - running - pausing
+    bounds, told = _bounds(run, rows), set[str]()
     suspended = run.desired.suspend and run.status.ending is None and not run.desired.deleting
     for index in _in_turn(ready, rows):
         policy = run.program.policies[index]
@@ -156,17 +161,61 @@ def start_ready(
             rows[index] = row.waiting(rows[index], "Suspended", None, now)
         elif again_at and again_at > now:
             run.alarm.set(again_at)
-        elif len(starts) >= slots:
-            rows[index] = _passed_over(rows[index], "MaxConcurrent", now)
-        elif len(starts) >= room + (again_at is not None):
-            rows[index] = _passed_over(rows[index], STATUS_FULL, now)
+        elif bound := bounds.reached(len(starts) + short, pauses=again_at is not None):
+            rows[index] = _passed_over(rows[index], bound, told, now)
+        elif bounds.shared and len(starts) >= bounds.shared.starts:
+            rows[index] = _passed_over(rows[index], bounds.shared, told, now)
+            short += 1
         else:
             if rows[index].reason in _NO_REFUSAL:
                 rows[index] = row.waiting(rows[index], START_PENDING, None, now)
             if len(starts) < STARTS_AT_ONCE:
                 rows[index], start = _start(run, index, rows, by_name, now)
                 starts += [start] if start else []
-    return tuple(starts)
+    return tuple(starts), short
+
+
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    """So many starts and no more, and what is told of a task that has to wait then."""
+
+    starts: int
+    reason: str
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """What limits the starts of one plan: of this run alone, and of those that share with it.
+
+    What the user has asked for is told first.
+    """
+
+    asked: tuple[_Bound, ...]
+    room: int
+    shared: _Bound | None
+
+    def reached(self, starts: int, *, pauses: bool) -> _Bound | None:
+        """What keeps one more from being started; a task that `pauses` has its room already."""
+        for bound in self.asked:
+            if starts >= bound.starts:
+                return bound
+        return _Bound(self.room, STATUS_FULL) if starts >= self.room + pauses else None
+
+
+def _bounds(run: Run, rows: Sequence[TaskStatus]) -> _Bounds:
+    running = sum(task.phase is TaskPhase.RUNNING for task in rows)
+    pausing = sum(task.next_attempt_time is not None for task in rows)
+    asked = [_Bound((run.desired.max_concurrent or len(rows)) - running, "MaxConcurrent")]
+    allowance, shared = run.allowance, None
+    if most := allowance.run:
+        asked.append(_Bound(most - running, RUN_LIMIT, limit_message(RUN_LIMIT, most)))
+    if allowance.starts is not None:
+        message = limit_message(allowance.reason, allowance.limit)
+        shared = _Bound(allowance.starts, allowance.reason, message)
+    names, branches = (task.name for task in rows), run.program.branches
+    room = room_for_pods(run.desired.size, names, branches=branches) - running - pausing
+    return _Bounds(tuple(asked), room, shared)
 
 
 def _backoff_in_time(task: TaskStatus, wanted: Task, alarm: Alarm) -> TaskStatus:
@@ -178,13 +227,17 @@ def _backoff_in_time(task: TaskStatus, wanted: Task, alarm: Alarm) -> TaskStatus
     return attempts.out_of_time(task, wanted, alarm.now)
 
 
-def _passed_over(task: TaskStatus, reason: str, now: datetime) -> TaskStatus:
-    """The row of a task that is not even tried.
+def _passed_over(task: TaskStatus, bound: _Bound, told: set[str], now: datetime) -> TaskStatus:
+    """The row of a task that is not even tried. The first of a reason tells the message for all.
 
     What its own Pod was refused for is told on, with the time since when: two tasks that took turns
     in being refused would else be a write each time, and each write a reason to try the other.
     """
-    return row.waiting(task, reason, None, now) if task.reason in _NO_REFUSAL else task
+    if task.reason not in _NO_REFUSAL:
+        return task
+    message = None if bound.reason in told else bound.message
+    told.add(bound.reason)
+    return row.waiting(task, bound.reason, message, now)
 
 
 def _in_turn(ready: Sequence[int], rows: Sequence[TaskStatus]) -> list[int]:

@@ -25,6 +25,7 @@ from observatory.api.conditions import (
     set_condition,
 )
 from observatory.api.fielderrors import list_errors
+from observatory.api.limits import POD_LIMITS
 from observatory.api.status import Failure, Phase, Status, Waiting
 from observatory.api.taskstatus import FailureClass, TaskPhase, TaskStatus
 from observatory.api.times import format_duration, whole_seconds
@@ -112,14 +113,22 @@ def _waiting(rows: Iterable[TaskStatus]) -> tuple[Waiting, ...]:
         ):
             waits.setdefault(task.reason or DEPENDENCIES, []).append(task)
     # What passes by itself comes last.
-    last = ("Backoff", "MaxConcurrent", "StatusFull", "StartPending", "Suspended", DEPENDENCIES)
+    last = (
+        "Backoff",
+        "MaxConcurrent",
+        *POD_LIMITS,
+        "StatusFull",
+        "StartPending",
+        "Suspended",
+        DEPENDENCIES,
+    )
     rank = {reason: place for place, reason in enumerate(last)}
     return tuple(
         Waiting(
             reason=reason,
             tasks=len(tasks),
             task=tasks[0].name,
-            message=tasks[0].message,
+            message=next((task.message for task in tasks if task.message), None),
             since=min((task.since for task in tasks if task.since), default=None),
         )
         for reason, tasks in sorted(waits.items(), key=lambda item: rank.get(item[0], -1))

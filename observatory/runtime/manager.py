@@ -86,6 +86,7 @@ class Manager:
             identity=self.identity,
             metrics=self._metrics,
             traces=telemetry.traces,
+            limits=options.limits,
         )
 
     async def run(self) -> None:

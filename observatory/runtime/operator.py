@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from itertools import chain
 from typing import Any, Protocol
 
+from observatory.api.limits import NO_LIMITS, Limits
 from observatory.api.names import Key
 from observatory.api.types import JsonObject
 from observatory.core.model import Event
@@ -22,6 +23,7 @@ from observatory.runtime.controller import Controller
 from observatory.runtime.events import Recorder
 from observatory.runtime.observer import Observer
 from observatory.runtime.reconciler import Reconciler
+from observatory.runtime.shares import Shares
 from observatory.runtime.statemetrics import StateCollector
 from observatory.runtime.sweeper import Sweeper
 from observatory.runtime.telemetry import Traces
@@ -63,6 +65,7 @@ class Operator:
         identity: str,
         metrics: Metrics,
         traces: Traces | None = None,
+        limits: Limits = NO_LIMITS,
     ) -> None:
         self._namespaces = namespaces
         self._workers = workers
@@ -70,6 +73,7 @@ class Operator:
         self._identity = identity
         self._metrics = metrics
         self._traces = traces
+        self._limits = limits
         self._working = False
         self._stop = asyncio.Event()
         self.synced = asyncio.Event()
@@ -83,12 +87,14 @@ class Operator:
         recorder = Recorder(api, self._clock, self._identity)
         self._metrics.events_dropped.set_function(lambda: float(recorder.dropped))
         tracing = self._tracing(lambda keys: controller.enqueue(keys))  # noqa: PLW0108 -- comes next
+        shares = Shares(self._limits, lambda keys: controller.enqueue(keys))  # noqa: PLW0108
         reconciler = Reconciler(
             api,
             cache,
             now=self._clock.now,
             record=_Record(recorder),
             observer=Observer(self._metrics.workflows, tracing),
+            shares=shares,
         )
         controller = Controller(
             reconciler.reconcile,
@@ -102,6 +108,7 @@ class Operator:
             enqueue=controller.enqueue,
             clock=self._clock,
             identity=self._identity,
+            saw=shares.saw,
             failed=lambda resource, code: self._metrics.watch_failures.labels(resource, code).inc(),
         )
         state = StateCollector(cache, lambda: self._working)

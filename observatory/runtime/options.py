@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from observatory.api.limits import NO_LIMITS, Limits
 from observatory.machinery.lease import Durations
 from observatory.runtime.health import Endpoints
 from observatory.runtime.webhook import WebhookOptions
@@ -26,3 +27,4 @@ class Options:
     log_level: Level
     log_format: Format
     webhook: WebhookOptions = field(default_factory=WebhookOptions)
+    limits: Limits = NO_LIMITS

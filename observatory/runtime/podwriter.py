@@ -150,7 +150,7 @@ def refusal(error: ApiError) -> Refused:
     if isinstance(error, Forbidden):
         return _forbidden(error)
     if error.denied_by_policy:
-        return Refused("AdmissionDenied", error.message)
+        return _denied(error.message)
     return Refused("InvalidPod", error.message, permanent=True)
 
 
@@ -158,10 +158,29 @@ def _forbidden(error: Forbidden) -> Refused:
     if error.namespace_terminating:
         return Refused("NamespaceTerminating", error.message)
     if error.quota_exceeded:
-        return Refused("QuotaExceeded", error.message)
+        remedy = "it goes on when others end, or the quota is raised"
+        return Refused("QuotaExceeded", f"{error.message}; {remedy}")
     if "cannot create resource" in error.message:
         return Refused("Forbidden", f"{error.message}; install the operator's RBAC rules")
-    return Refused("AdmissionDenied", error.message)
+    return _denied(error.message)
+
+
+_REMEDIES = (
+    (
+        "violates PodSecurity",
+        "have the namespace enforce a level that takes the Pod, such as baseline, or mend the task",
+    ),
+    ("failed quota:", "set the resources that the quota asks for in the task"),
+    (" usage per ", "set the task's resources within the namespace's LimitRange"),
+    (" limit to request ratio per ", "set the task's resources within the namespace's LimitRange"),
+)
+"""What to do about a denial, by what Kubernetes' own admission says of it."""
+
+
+def _denied(message: str) -> Refused:
+    other = "mend the task, or ask for an exception of the policy"
+    remedy = next((remedy for words, remedy in _REMEDIES if words in message), other)
+    return Refused("AdmissionDenied", f"{message}; {remedy}")
 
 
 def _removal(pod: PodRef, path: tuple[str, str], index: int, item: object) -> list[JsonObject]:

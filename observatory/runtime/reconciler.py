@@ -6,7 +6,7 @@ happened doesn't matter, only what is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -23,21 +23,21 @@ from observatory.core.fit import restored
 from observatory.core.model import Desired, Event, Observed, Pod, Program
 from observatory.core.parent import concerns, tell_runs
 from observatory.core.plan import plan
-from observatory.core.pods import ref
 from observatory.core.summary import TOO_LARGE
 from observatory.core.tell import tell, tell_requests
 from observatory.kube.api import Api
 from observatory.kube.errors import Conflict, KubeError, NotFound
 from observatory.machinery.consistency import ConsistencyStore
 from observatory.runtime.cache import Cache, Scope
-from observatory.runtime.executor import Execution, Executor, together
+from observatory.runtime.executor import Execution, Executor
 from observatory.runtime.families import Families
 from observatory.runtime.observer import Observer
-from observatory.runtime.podwriter import PodWriter
 from observatory.runtime.reviews import Reviews
 from observatory.runtime.revisions import Revisions
 from observatory.runtime.runsexecutor import RunsExecutor
+from observatory.runtime.shares import Shares
 from observatory.runtime.statuswriter import StatusWriter
+from observatory.runtime.strays import Strays
 
 LAG_PATIENCE = timedelta(seconds=10)
 """Time after which a key is worked on although the cache still lags. It costs writes that are
@@ -92,19 +92,20 @@ class Reconciler:
         now: Callable[[], datetime],
         record: Record,
         observer: Observer,
+        shares: Shares,
     ) -> None:
         self._api = api
         self._cache = cache
         self._now = now
         self._record = record
         self._observer = observer
+        self._shares = shares
         self._consistency = ConsistencyStore()
         self._executor = Executor(api, self._consistency.wrote)
         self._runs = RunsExecutor(api, self._consistency.wrote)
         self._reviews = Reviews(api)
         self._families = Families(api)
-        # No cache has to catch up with writes about Pods whose owner is gone.
-        self._strays = PodWriter(api, lambda *_: None)
+        self._strays = Strays(api)
         self._revisions = Revisions(api)
         self._statuses = StatusWriter(api, self._consistency.wrote)
         self._known: dict[Key, _Known | _AtRest] = {}
@@ -119,15 +120,20 @@ class Reconciler:
             KubeError: A request failed; come back with back-off.
             TerminalError: Come back when the object has changed.
         """
+        with self._shares.attended(key):
+            return await self._reconcile(key)
+
+    async def _reconcile(self, key: Key) -> Result:
         scope = self._cache.scope(key.namespace)
         observatory = scope.observatories.get(key)
         uid = observatory["metadata"]["uid"] if observatory else None
         if uid and self._must_wait(key, uid, scope):
             return Result(LAG_PATIENCE.total_seconds())
         pods = scope.pods_of(key)
+        self._shares.see(key, uid, pods)
         if observatory is None:
             self._forget(key)
-            _raise_first(await self._sweep(key, pods))
+            _raise_first(await self._strays.sweep(key, pods))
             return Result()
         if self._rests(observatory, key, pods):
             return Result()
@@ -140,7 +146,7 @@ class Reconciler:
             recorded = {task.pod_uid for task in known.status.tasks}
             strays = [pod for pod in strays if pod.uid not in recorded]
             pods = tuple(pod for pod in pods if pod.owner_uid == uid or pod.uid in recorded)
-            errors = await self._sweep(key, strays)
+            errors = await self._strays.sweep(key, strays)
         version = known.version
         if concerns(known.desired, known.status, children):
             result = await self._step_runs(observatory, known, pods, children)
@@ -173,9 +179,11 @@ class Reconciler:
         now = self._now()
         desired, before = known.desired, known.status
         known.pinned = await self._pinned(known)
-        observed = Observed(before, pods, known.pinned, self._observer.sampler)
+        turn = self._shares.ask(desired, before, known.version, pods, now)
+        observed = Observed(before, pods, known.pinned, self._observer.sampler, turn.allowance)
         made = plan(desired, observed, now)
-        execution = await self._executor.execute(made, desired, before, known.version, now)
+        executing = self._executor.execute(made, desired, before, known.version, now)
+        execution = await turn.carry_out(made, executing)
         if not execution.conflict and execution.status is not None:
             _bind(execution.status)
             events = () if execution.too_large else made.events
@@ -252,9 +260,11 @@ class Reconciler:
             self._forget(key)
             known = None
         if not isinstance(known, _Known):
-            known = self._known[key] = _Known(desire(observatory), "", Status())
+            known = self._known[key] = _Known(
+                desire(observatory, self._shares.limits.tasks), "", Status()
+            )
         elif known.desired.generation != metadata.get("generation", 0):
-            known.desired = desire(observatory)
+            known.desired = desire(observatory, self._shares.limits.tasks)
         elif known.version != metadata["resourceVersion"]:
             known.desired = attended(known.desired, metadata)
         if known.version != metadata["resourceVersion"]:
@@ -285,41 +295,6 @@ class Reconciler:
             if program is not None and program.revision == revision:
                 return program
         return await self._revisions.load(known.desired, revision)
-
-    async def _sweep(self, key: Key, strays: Iterable[Pod]) -> list[KubeError]:
-        """Let go of Pods whose Observatory is gone; the garbage collector does the rest.
-
-        A gated Pod was never started and never will be: no status is left that could record it.
-        What fails is returned: it keeps no other Pod back.
-        """
-        delete = [pod for pod in strays if pod.gated and not pod.deleting]
-        finish = [pod for pod in strays if pod.tracked and (pod.deleting or pod.outcome)]
-        if not delete and not finish:
-            return []
-        try:
-            live = await self._live_uid(key)
-        except KubeError as error:
-            return [error]
-
-        def is_stray(pod: Pod) -> bool:
-            return pod.owner_uid is None or pod.owner_uid != live  # else our cache is behind
-
-        owner = Desired(key, "", generation=0, deleting=True)
-        errors: list[KubeError] = []
-        await together(
-            errors,
-            *(self._strays.delete(owner, ref(pod)) for pod in delete if is_stray(pod)),
-            *(self._strays.finish(owner, ref(pod)) for pod in finish if is_stray(pod)),
-        )
-        return errors
-
-    async def _live_uid(self, key: Key) -> str | None:
-        try:
-            observatory = await self._api.get(OBSERVATORIES, key)
-        except (NotFound, ValueError):  # labels and owner references can name what no object can
-            return None
-        uid: str = observatory["metadata"]["uid"]
-        return uid
 
     def _forget(self, key: Key) -> None:
         self._lagging_since.pop(key, None)

@@ -55,10 +55,12 @@ def watches(
     clock: Clock,
     identity: str,
     failed: Callable[[str, str], None] = lambda *_: None,
+    saw: Callable[[Sequence[Change[JsonObject]]], None] = lambda _: None,
 ) -> list[Watched]:
     """The reflectors that fill a cache; `identity` keeps the jitter of two operators apart.
 
-    `failed` is told of each list or watch that fails: of which resource, and the HTTP status.
+    `failed` is told of each list or watch that fails: of which resource, and the HTTP status; `saw`
+    of what becomes of Observatories, from the first list on.
 
     Keys are given once their scope is synced: before, what is missing may just not be listed yet.
     """
@@ -70,8 +72,11 @@ def watches(
         transform: Callable[[JsonObject], T],
         keys_of: Callable[[Change[T]], Iterable[Key]],
         selectors: Mapping[str, str],
+        *,
+        told: Callable[[Sequence[Change[T]]], None] = lambda _: None,
     ) -> Reflector[T]:
         def on_change(changes: Sequence[Change[T]], initial: bool) -> None:  # noqa: FBT001
+            told(changes)
             if not scope.synced:
                 return
             enqueue({key for change in changes for key in keys_of(change)}, initial=initial)
@@ -105,7 +110,9 @@ def watches(
         return Watched(
             scope,
             (
-                reflector(OBSERVATORIES, scope, scope.observatories, trim, of_observatory, {}),
+                reflector(
+                    OBSERVATORIES, scope, scope.observatories, trim, of_observatory, {}, told=saw
+                ),
                 reflector(PODS, scope, scope.pods, observe, _of_pod, _OURS),
             ),
         )

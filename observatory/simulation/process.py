@@ -12,6 +12,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self, cast
 
+from observatory.api.limits import NO_LIMITS, Limits
 from observatory.api.names import LEASES, Key
 from observatory.api.types import JsonObject
 from observatory.kube.api import PatchKind
@@ -104,6 +105,8 @@ class Process:
         *,
         leader_election: bool,
         tell: Callable[[str, str], None],
+        workers: int = WORKERS,
+        limits: Limits = NO_LIMITS,
     ) -> None:
         """`connect` makes the wire of a new life; `tell` hears of starts and ends."""
         self.name = name
@@ -114,6 +117,8 @@ class Process:
         self._connect = connect
         self._election = leader_election
         self._tell = tell
+        self._workers = workers
+        self._limits = limits
         self._line = Line()
         self._lives = 0
         self._skew = 0.0
@@ -135,10 +140,11 @@ class Process:
         clock = VirtualClock(self._loop, lambda: self._skew)
         self._operator = Operator(
             (),
-            workers=WORKERS,
+            workers=self._workers,
             clock=clock,
             identity=identity,
             metrics=cast("Metrics", self.panics),
+            limits=self._limits,
         )
         candidate = None
         if self._election:

@@ -64,6 +64,18 @@ def test_choices_are_shown_as_they_are_typed(
         (["--workers=0"], 'argument --workers: invalid value "0": must be an integer 1..256'),
         (["--workers=257"], 'argument --workers: invalid value "257": must be an integer 1..256'),
         (["--workers=abc"], 'argument --workers: invalid value "abc": must be an integer 1..256'),
+        (
+            ["--max-tasks-per-run=0"],
+            'argument --max-tasks-per-run: invalid value "0": must be an integer 1..4000',
+        ),
+        (
+            ["--max-tasks-per-run=4001"],
+            'argument --max-tasks-per-run: invalid value "4001": must be an integer 1..4000',
+        ),
+        (
+            ["--max-active-pods-per-run=-1"],
+            'argument --max-active-pods-per-run: invalid value "-1": must be an integer 0..1000000',
+        ),
         (["--workers"], "argument --workers: expected one argument"),
         (["--resync=-1s"], "unrecognized arguments: --resync=-1s"),
         (["extra"], "unrecognized arguments: extra"),

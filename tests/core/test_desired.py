@@ -43,6 +43,24 @@ def test_a_run_whose_limits_cannot_be_read_starts_nothing(field: tuple[str, obje
     assert desire(manifest({"a": []}, **dict([field]))).suspend
 
 
+def test_more_tasks_than_an_operator_allows_are_an_error_with_its_remedy() -> None:
+    three = manifest({"a": [], "b": ["a"], "c": ["b"]})
+
+    assert desire(three, max_tasks=3).program is not None
+    refused = desire(three, max_tasks=2)
+    assert refused.program is None
+    (error,) = refused.errors
+    assert error == (
+        "spec.tasks: Too many: 3: this operator lets a run have at most 2 tasks "
+        "(--max-tasks-per-run) (split the workflow, or ask the operator's admin for more)"
+    )
+
+
+def test_what_is_invalid_anyway_is_told_without_the_limit() -> None:
+    (error,) = desire(manifest({"a": ["x"], "b": []}), max_tasks=1).errors
+    assert "Not found" in error
+
+
 DEEP: object = "bottom"
 for _ in range(400):
     DEEP = {"deeper": DEEP}

@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 
 from observatory.api.taskstatus import TaskPhase
+from observatory.core.allowance import Allowance
 from observatory.core.fit import LIMIT, room_for_pods
-from observatory.core.model import Answers, Refused
+from observatory.core.model import Answers, Observed, Refused
+from observatory.core.plan import plan
 from observatory.core.progress import STARTS_AT_ONCE
 from observatory.core.settle import settle
 from tests.core.builders import (
@@ -99,6 +101,34 @@ def test_two_tasks_that_are_refused_do_not_take_turns_in_being_told(*, full: boo
         waits = [(row.reason, row.since) for row in status.tasks]
         expected = [("AdmissionDenied", later(0)), ("AdmissionDenied", later(1))]
         assert waits == (expected if second else waits)
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_a_run_has_no_more_pods_than_the_operator_lets_it_have(most: int) -> None:
+    wide = wanted({name: [] for name in "abcd"})
+    pods = (pod_of(wide, "a"),)
+    held = Observed(running(wide, "a"), pods, wide.program, allowance=Allowance(most))
+
+    made = plan(wide, held, later(0))
+
+    assert len(made.starts) == most - 1
+    waits = [row for row in made.draft.tasks if row.reason == "RunLimit"]
+    assert len(waits) == 4 - most
+    wait = made.draft.waiting_for[0]
+    assert wait.tasks == len(waits)
+    assert wait.message == (
+        f"this operator lets a run have {most} active Pods (--max-active-pods-per-run); "
+        "goes on as others end"
+    )
+    assert f"RunLimit: {waits[0].name}" in (made.draft.message or "")
+    assert sum(row.message is not None for row in waits) == 1  # thousands may wait
+
+
+def test_what_the_user_limits_is_told_before_what_the_operator_limits() -> None:
+    limited = wanted({"a": [], "b": []}, maxConcurrent=1)
+    held = Observed(begun(limited), (), limited.program, allowance=Allowance(1))
+
+    assert plan(limited, held, later(0)).draft.tasks[1].reason == "MaxConcurrent"
 
 
 def test_a_lower_limit_ends_nothing_and_starts_nothing() -> None:

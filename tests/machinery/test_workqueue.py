@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -214,6 +214,41 @@ def test_namespaces_take_turns_however_many_keys_one_of_them_has() -> None:
     first = [take(queue) for _ in range(7)]
 
     assert first == ["big/0", "small/0", "tiny/0", "big/1", "small/1", "big/2", "big/3"]
+
+
+ADD = st.builds("{}/{}".format, st.sampled_from("abcd"), st.integers(0, 20))
+
+
+@given(st.lists(st.none() | ADD, max_size=200))
+def test_no_namespace_waits_for_two_keys_of_another_and_each_keeps_its_order(
+    steps: list[str | None],
+) -> None:
+    queue: WorkQueue[str] = WorkQueue(group=lambda key: key[0])
+    waiting: dict[str, list[str]] = {}
+    # Of each namespace that waits: how often others were served since its first key is the first.
+    passed: dict[str, Counter[str]] = {}
+    for key in [*steps, *[None] * len(steps)]:
+        if key is not None:
+            queue.add(key, START)
+            mine = waiting.setdefault(key[0], [])
+            mine += [key] if key not in mine else []
+            passed.setdefault(key[0], Counter())
+            continue
+        taken = queue.get(START)
+        assert (taken is None) == (not waiting)
+        if taken is None:
+            continue
+        queue.done(taken.key)
+        space = taken.key[0]
+        assert taken.key == waiting[space].pop(0)
+        del passed[space]
+        if waiting[space]:
+            passed[space] = Counter()
+        else:
+            del waiting[space]
+        for other in waiting.keys() - {space}:
+            passed[other][space] += 1
+            assert passed[other][space] == 1
 
 
 def test_after_shutdown_nothing_goes_in_and_what_is_dirty_comes_out() -> None:

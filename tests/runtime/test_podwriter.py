@@ -11,7 +11,14 @@ from observatory.api.types import JsonObject
 from observatory.core.desired import desire
 from observatory.core.model import Observed, PodRef, Refused, Start
 from observatory.core.plan import plan
-from observatory.kube.errors import AlreadyExists, ApiError, BadRequest, KubeError, TooLarge
+from observatory.kube.errors import (
+    AlreadyExists,
+    ApiError,
+    BadRequest,
+    Forbidden,
+    KubeError,
+    TooLarge,
+)
 from observatory.runtime.podwriter import PodWriter, refusal
 from observatory.simulation.rules import terminating
 from tests.runtime.faults import (
@@ -157,6 +164,23 @@ def test_what_a_refusal_means(error: ApiError, reason: str, *, permanent: bool) 
 
 def test_without_rights_the_remedy_is_named() -> None:
     assert "RBAC" in refusal(NO_RIGHT).message
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("exceeded quota: q, requested: pods=1", "others end, or the quota is raised"),
+        ("failed quota: q: must specify limits.cpu for: task", "set the resources that the quota"),
+        ("maximum cpu usage per Pod is 1, but limit is 2", "within the namespace's LimitRange"),
+        ("cpu max limit to request ratio per Container is 4", "within the namespace's LimitRange"),
+        ('violates PodSecurity "restricted:latest": x', "such as baseline, or mend the task"),
+        ("not on a Friday", "ask for an exception of the policy"),
+    ],
+)
+def test_what_a_namespace_does_not_take_is_told_with_its_remedy(said: str, remedy: str) -> None:
+    refused = refusal(Forbidden(403, "Forbidden", f'pods "x" is forbidden: {said}'))
+    assert said in refused.message
+    assert remedy in refused.message
 
 
 @pytest.mark.parametrize("gates", [[GATE], [GATE, FOREIGN["name"]], [FOREIGN["name"], GATE]])

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from observatory.api.limits import NO_LIMITS, Limits
 from observatory.api.names import (
     API_VERSION,
     KIND,
@@ -23,6 +24,7 @@ from observatory.kube.errors import KubeError
 from observatory.runtime.cache import Cache, trim
 from observatory.runtime.observer import Observer
 from observatory.runtime.reconciler import Reconciler, Result
+from observatory.runtime.shares import Shares
 from observatory.simulation.apiserver import ApiServer
 from observatory.simulation.kubelet import End, Kubelet
 from observatory.telemetry.metrics import Metrics
@@ -51,17 +53,24 @@ class Controller:
     """One operator process: caches that see only what `sync` shows them."""
 
     def __init__(
-        self, world: World, api: Api | None = None, observer: Observer | None = None
+        self,
+        world: World,
+        api: Api | None = None,
+        observer: Observer | None = None,
+        limits: Limits = NO_LIMITS,
     ) -> None:
         self._world = world
         self.cache = Cache([])
         self.events: list[Event] = []
+        self.called: list[Key] = []
+        self.shares = Shares(limits, self.called.extend)
         self.reconciler = Reconciler(
             api or world.server,
             self.cache,
             now=lambda: world.now,
             record=self._record,
             observer=observer or Observer(Metrics().workflows, None),
+            shares=self.shares,
         )
 
     def _record(self, _: JsonObject, event: Event) -> None:
@@ -74,7 +83,7 @@ class Controller:
         version = storage.version
         if observatories:
             seen = [trim(item) for _, item in storage.items(OBSERVATORIES, None)]
-            scope.observatories.replace(seen, version)
+            self.shares.saw(scope.observatories.replace(seen, version))
         if pods:
             seen = [item for _, item in storage.items(PODS, None)]
             labelled = [pod for pod in seen if LABEL_OBSERVATORY in pod["metadata"]["labels"]]
