@@ -5,6 +5,7 @@
 CONTEXT ?=
 IMG ?= observatory-operator:latest
 CONTAINER_TOOL ?= docker
+PLATFORMS ?= linux/amd64,linux/arm64
 PYTHON ?= python3
 VENV := .venv
 # Half a pipe is no success.
@@ -87,13 +88,24 @@ build-installer: ## Write dist/install.yaml, for kubectl apply --server-side -f 
 chart: $(VENV)/ready ## Write the Helm chart into dist/chart, rendered from manifests/.
 	$(VENV)/bin/python hack/chart
 
+# Of the sources and not of the moment, so that equal sources make an equal image.
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' observatory/__init__.py)
+REVISION = $(shell git describe --always --dirty --abbrev=40 --match= 2>/dev/null || echo unknown)
+CREATED = $(shell git log -1 --format=%cI 2>/dev/null || echo unknown)
+IMAGE_ARGS = --build-arg VERSION=$(VERSION) --build-arg REVISION=$(REVISION) --build-arg CREATED=$(CREATED)
+
 .PHONY: docker-build
-docker-build: ## Build the image (IMG=repository/image:tag).
-	$(CONTAINER_TOOL) build --tag $(IMG) .
+docker-build: ## Build the image (IMG=repository/image:tag; CONTAINER_TOOL=hack/image: no registry).
+	$(CONTAINER_TOOL) build --tag $(IMG) $(IMAGE_ARGS) .
 
 .PHONY: docker-push
 docker-push: ## Push the image (IMG=repository/image:tag).
 	$(CONTAINER_TOOL) push $(IMG)
+
+.PHONY: docker-buildx
+docker-buildx: ## Build and push it for PLATFORMS, with SBOM and provenance.
+	$(CONTAINER_TOOL) buildx build --platform $(PLATFORMS) --sbom=true --provenance=mode=max \
+	  --tag $(IMG) $(IMAGE_ARGS) --push .
 
 .PHONY: help
 help: ## Show this help.

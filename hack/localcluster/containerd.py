@@ -14,7 +14,7 @@ from .state import Cluster
 NAME = "containerd"
 SOCKET = "/run/containerd/containerd.sock"
 _PATIENCE = 30.0
-_LOADS = 3
+_LOADS = 6
 """An import may lose what it has just written to the garbage collector, on a busy machine."""
 
 _CONFIG = """\

@@ -71,6 +71,8 @@ def apiserver(cluster: Cluster, programs: Path) -> Component:
         f"--token-auth-file={cluster.folder.users}",
         "--authorization-mode=Node,RBAC",
         "--allow-privileged",
+        # No kube-proxy serves service addresses: webhooks are called at their endpoints.
+        "--enable-aggregator-routing",
     ]
     if cluster.audit:
         argv += [

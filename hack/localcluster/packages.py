@@ -1,10 +1,11 @@
-"""What a node that runs containers needs from the operating system."""
+"""What a node that runs containers, and the image builder, need from the operating system."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from .console import say
@@ -36,9 +37,12 @@ def obstacle() -> str | None:
     return None
 
 
-def ensure() -> None:
-    """Install what is missing where apt-get can; say what is missing elsewhere."""
-    lacking = missing()
+def ensure(programs: Mapping[str, str] | None = None) -> None:
+    """Install what is missing where apt-get can; say what is missing elsewhere.
+
+    `programs` has the package of each program that is needed; without it, those of a node.
+    """
+    lacking = missing() if programs is None else _lacking(programs)
     if not lacking:
         return
     if not shutil.which("apt-get") or os.geteuid() != 0:
@@ -61,12 +65,16 @@ def ensure() -> None:
 
 def missing() -> list[str]:
     """The packages whose programs are not there."""
-    packages = {package for program, package in _PROGRAMS.items() if not shutil.which(program)}
+    packages = set(_lacking(_PROGRAMS))
     if cni_plugins() is None:
         packages.add("containernetworking-plugins")
     if busybox() is None:
         packages.add("busybox-static")
     return sorted(packages)
+
+
+def _lacking(programs: Mapping[str, str]) -> list[str]:
+    return sorted({package for program, package in programs.items() if not shutil.which(program)})
 
 
 def cni_plugins() -> Path | None:

@@ -62,6 +62,9 @@ ANNOTATION_BAGGAGE = f"{GROUP}/baggage"
 ANNOTATION_SCHEDULE_TRACE = f"{GROUP}/schedule-traceparent"
 """On a run of a scheduled Observatory: the traceparent of that, to which the run's trace links."""
 
+OPERATE = "operate"
+"""The verb that tells operators from others, to the admission policies; no request has it."""
+
 NONCE_LENGTH = 256
 """Characters of a request that are compared and answered; no more than a reasonable nonce."""
 

@@ -13,6 +13,7 @@ from observatory.api.names import (
     EVENTS,
     LEASES,
     OBSERVATORIES,
+    OPERATE,
     PODS,
     SUBJECT_ACCESS_REVIEWS,
     TOKEN_REVIEWS,
@@ -48,6 +49,11 @@ OPERATOR = (
         ("create", "delete", "get", "list", "patch", "watch"),
         "reads what is to be run; creates the runs of schedules, deletes what is kept no longer, "
         "patches its own finalizers and the annotations of runs",
+    ),
+    Permission(
+        OBSERVATORIES,
+        (OPERATE,),
+        "is told from others by the admission policies, as approve and sign are; no request has it",
     ),
     Permission(
         OBSERVATORIES,

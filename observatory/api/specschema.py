@@ -15,6 +15,7 @@ from observatory.api.alertsschema import ALERTS
 from observatory.api.openapi import array, boolean, count, mapping, string
 from observatory.api.retryschema import RETRY
 from observatory.api.scheduleschema import SCHEDULING
+from observatory.api.securityschema import security_context
 from observatory.api.taskschema import MAX_TASKS, MOST_SECONDS, TASK
 
 MAX_FINALLY = 100
@@ -57,6 +58,11 @@ SPEC = mapping(
         "description": "How tasks are retried whose own `retry` doesn't say otherwise, field by "
         "field. Without it, only what the cluster interrupts is retried."
     },
+    securityContext=security_context(
+        "Whom the containers of all tasks run as whose own `securityContext` doesn't say "
+        "otherwise, field by field. `runAsNonRoot: true` with a `runAsUser` is what a namespace "
+        "with Pod Security level `restricted` asks for."
+    ),
     suspend=boolean(
         "Whether to start no more tasks. Those that run go on to their end. When it is false "
         "again, the run goes on where it stopped. With a schedule: whether to begin no more runs; "

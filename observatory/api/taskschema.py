@@ -16,6 +16,7 @@ from observatory.api.openapi import (
     string,
 )
 from observatory.api.retryschema import RETRY
+from observatory.api.securityschema import security_context
 
 MAX_TASKS = 4000
 """A run of this size fits in etcd, its status included."""
@@ -109,6 +110,10 @@ TASK = mapping(
         ),
     ),
     retry=RETRY,
+    securityContext=security_context(
+        "Whom the container runs as, as in a Pod; field by field it goes before the workflow's. "
+        "Privilege escalation and capabilities are off in any case."
+    ),
     startingDeadlineSeconds=count(
         "How long an attempt may wait for its container to run: for quota, a node, an image, a "
         "ConfigMap. Without it, an image that can't be pulled fails an attempt after 300 seconds, "

@@ -201,6 +201,7 @@ class LocalNode:
         flags = [part for name, value in variables.items() for part in ("-e", f"{name}={value}")]
         if memory := ((container.get("resources") or {}).get("limits") or {}).get("memory"):
             flags += ["--memory", str(memory).removesuffix("i").lower()]
+        flags += _identity(container["securityContext"])
         if command:
             flags += ["--entrypoint", command[0]]
         name = pod["metadata"]["name"]
@@ -228,6 +229,15 @@ class LocalNode:
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+
+def _identity(security: JsonObject) -> list[str]:
+    """Whom the engine runs the container as; without these, as the image says."""
+    user, group = security.get("runAsUser"), security.get("runAsGroup")
+    flags = ["--read-only"] if security.get("readOnlyRootFilesystem") else []
+    if user is not None:
+        flags += ["--user", f"{user}" if group is None else f"{user}:{group}"]
+    return flags
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:

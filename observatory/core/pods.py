@@ -55,6 +55,7 @@ def pod_manifest(
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
+            **(task.security or {}),
         },
     }
     own = {variable["name"] for variable in task.env}

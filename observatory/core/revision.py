@@ -25,7 +25,7 @@ from observatory.core.owners import owner_reference
 from observatory.core.retry import RetryPolicy
 
 LABEL_HASH = "controller.kubernetes.io/hash"
-_EXECUTED = ("tasks", "finally", "retry")
+_EXECUTED = ("tasks", "finally", "retry", "securityContext")
 """The fields that say what a run executes."""
 HISTORY_LIMIT = 10
 """How many revisions of one Observatory are kept."""
@@ -71,7 +71,8 @@ def stored_program(revision: JsonObject) -> Program:
 def _program(name: str, content: JsonObject) -> Program:
     spec = content["spec"]
     main, final = spec["tasks"], spec.get("finally") or []
-    tasks = tuple(Task.from_wire(task) for task in (*main, *final))
+    security = spec.get("securityContext")
+    tasks = tuple(Task.from_wire(task, security) for task in (*main, *final))
     graph = Graph({task.name: task.dependencies for task in tasks})
     position = {task.name: index for index, task in enumerate(tasks)}
     return Program(

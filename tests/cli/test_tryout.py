@@ -146,13 +146,15 @@ def test_containers_are_run_by_the_engine_that_there_is(
         "args": ["echo $(X)"],
         "env": [{"name": "X", "value": "1"}],
         "resources": {"limits": {"memory": "64Mi"}},
+        "securityContext": {"runAsUser": 7, "runAsGroup": 8, "readOnlyRootFilesystem": True},
     }
     assert main(["try", written(tmp_path, task)]) == 0
     out = capsys.readouterr().out
     assert "tasks run in podman." in out
     (line,) = [line for line in out.splitlines() if line.startswith("a | ")]
     assert line.startswith("a | run --rm --name w-a-1-")
-    assert line.endswith("-e X=1 --memory 64m --entrypoint sh busybox:1.36 -c echo 1")
+    assert line.endswith("--user 7:8 --entrypoint sh busybox:1.36 -c echo 1")
+    assert "-e X=1 --memory 64m --read-only" in line
 
 
 def test_an_engine_that_is_not_there_is_told(

@@ -5,9 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from observatory.api.taskstatus import FailureClass, TaskPhase
+from observatory.api.status import Status
+from observatory.api.taskstatus import FailureClass, TaskPhase, TaskStatus
+from observatory.cli.localnode import expand
 from observatory.core.model import Refused
+from observatory.core.outcome import environment
 from tests.core.builders import NOW
 from tests.core.story import DONE, EVICTED, Story, failed, task
 
@@ -174,6 +179,15 @@ def test_finally_is_told_how_the_tasks_ended() -> None:
         "OBSERVATORY_MESSAGE": "boom",
     }
     assert "env" not in story.bodies["a"]["spec"]["containers"][0]
+
+
+@given(st.text(st.sampled_from("$()ABab{} \n"), min_size=1, max_size=40))
+def test_what_a_task_wrote_reaches_finally_as_it_is(message: str) -> None:
+    row = TaskStatus(name="a", phase=TaskPhase.FAILED, message=message, completion_time=NOW)
+    told = environment("night", Status(), [row])
+    variables = {each["name"]: each["value"] for each in told}
+    secrets = {"A": "secret", "B": "secret", "a": "secret", "b": "secret"}
+    assert expand(variables["OBSERVATORY_MESSAGE"], secrets) == message
 
 
 def test_a_failure_of_finally_fails_the_run_and_hides_no_other() -> None:

@@ -87,6 +87,10 @@ def test_pod_security_that_forbids_the_pod_is_told(runs: Runs) -> None:
     row = waiting(runs, "insecure", "AdmissionDenied")
     assert 'violates PodSecurity "restricted:latest": runAsNonRoot != true' in row["message"]
 
+    secure = {"runAsNonRoot": True, "runAsUser": 65534}
+    runs.apply("secure", task("a"), securityContext=secure)
+    assert runs.end("secure")["phase"] == "Succeeded"
+
     runs.cluster.kubectl("label", "namespace", runs.namespace, f"{label}=baseline", "--overwrite")
     assert runs.end("insecure")["phase"] == "Succeeded"
 

@@ -9,6 +9,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 GENERATED = [
     "docs/api.md",
+    "manifests/admission/children.yaml",
+    "manifests/admission/gates.yaml",
+    "manifests/admission/observatories.yaml",
+    "manifests/admission/requesters.yaml",
+    "manifests/admission/status.yaml",
     "manifests/crd/workflow.seventh-horizon.io_observatories.yaml",
     "manifests/grafana/observatory-operator.json",
     "manifests/rbac/leader_election_role.yaml",
