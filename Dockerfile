@@ -6,10 +6,14 @@ ARG BASE_IMAGE=python:3.13-slim
 
 FROM ${BUILD_IMAGE} AS build
 WORKDIR /src
-RUN python3 -m venv /opt/observatory
+RUN python3 -m venv /opt/build && python3 -m venv /opt/observatory
+COPY requirements.lock requirements-build.lock ./
+RUN /opt/build/bin/pip install --no-cache-dir --require-hashes --requirement requirements-build.lock
+RUN /opt/observatory/bin/pip install --no-cache-dir --no-compile --require-hashes --requirement requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY observatory ./observatory
-RUN /opt/observatory/bin/pip install --no-cache-dir --no-compile .
+RUN /opt/build/bin/pip wheel --no-build-isolation --no-deps --wheel-dir /wheels . \
+ && /opt/observatory/bin/pip install --no-compile --no-index --no-deps /wheels/*.whl
 # Half of the Kubernetes client is an asyncio twin of the other half, and is not used: 68 MB. Compiled
 # here, since the root file system is read-only where it runs; by content and not by time, so that
 # equal sources make equal bytes.

@@ -73,6 +73,10 @@ generate: manifests ## The same as manifests: everything generated comes from ob
 manifests: $(VENV)/ready ## Write the CRD, the RBAC rules and docs/api.md from observatory/api.
 	$(VENV)/bin/python hack/manifests
 
+.PHONY: lock
+lock: $(VENV)/ready ## Pin what the image installs, with hashes, from pyproject.toml.
+	$(VENV)/bin/tox -e lock
+
 ##@ Build
 
 .PHONY: build
@@ -101,6 +105,12 @@ docker-build: ## Build the image (IMG=repository/image:tag; CONTAINER_TOOL=hack/
 .PHONY: docker-push
 docker-push: ## Push the image (IMG=repository/image:tag).
 	$(CONTAINER_TOOL) push $(IMG)
+
+.PHONY: sbom
+sbom: ## Write dist/sbom.json, of the image that hack/image built last (IMG=repository/image:tag).
+	@mkdir -p dist
+	hack/image packages $(IMG) > dist/packages
+	hack/sbom --dpkg-status dist/packages > dist/sbom.json
 
 .PHONY: docker-buildx
 docker-buildx: ## Build and push it for PLATFORMS, with SBOM and provenance.

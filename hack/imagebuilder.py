@@ -94,6 +94,9 @@ def _parser() -> argparse.ArgumentParser:
     save.add_argument("--output", "-o", type=Path, required=True, help="the archive")
     save.add_argument("image")
     save.set_defaults(run=_save)
+    listed = commands.add_parser("packages", help="print dpkg's list of what an image has")
+    listed.add_argument("image")
+    listed.set_defaults(run=_packages)
     push = commands.add_parser("push", help="push an image to its registry")
     push.add_argument("image")
     push.set_defaults(run=lambda options: _buildah("push", options.image))
@@ -131,6 +134,15 @@ def _build(options: argparse.Namespace) -> None:
 def _save(options: argparse.Namespace) -> None:
     options.output.unlink(missing_ok=True)
     _buildah("push", options.image, f"oci-archive:{options.output}:{options.image}")
+
+
+def _packages(options: argparse.Namespace) -> None:
+    container = _buildah("from", "--pull-never", options.image, quiet=True)
+    try:
+        mounted = Path(_buildah("mount", container, quiet=True))
+        print((mounted / "var/lib/dpkg/status").read_text(encoding="utf-8"), end="")
+    finally:
+        _buildah("rm", container, quiet=True)
 
 
 def _clean(_: argparse.Namespace) -> None:

@@ -14,13 +14,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from observatory.api.names import (
-    ANNOTATION_BACKFILL,
-    ANNOTATION_BACKFILL_CONCURRENCY,
-    ANNOTATION_BACKFILL_RANGE,
     ANNOTATION_BAGGAGE,
     ANNOTATION_RETRY,
-    ANNOTATION_RETRY_FROM,
-    ANNOTATION_RUN_NOW,
     ANNOTATION_STOP,
     ANNOTATION_TERMINATE,
     ANNOTATION_TRACEPARENT,
@@ -34,19 +29,11 @@ from observatory.api.names import (
     Resource,
 )
 from observatory.api.rbac import LABELS
+from observatory.api.requester import RECORDED, STARTING, given
 from observatory.api.types import JsonObject
 
 API_VERSION = "admissionregistration.k8s.io/v1"
 
-STARTING = (
-    ANNOTATION_RETRY,
-    ANNOTATION_RETRY_FROM,
-    ANNOTATION_RUN_NOW,
-    ANNOTATION_BACKFILL,
-    ANNOTATION_BACKFILL_RANGE,
-    ANNOTATION_BACKFILL_CONCURRENCY,
-)
-"""Annotations that ask for Pods."""
 ASKING = (
     *STARTING,
     ANNOTATION_STOP,
@@ -68,8 +55,8 @@ def policies() -> dict[str, tuple[JsonObject, JsonObject]]:
     """Each policy and its binding, by the name of their file."""
     gates = {"gates": _gates("object"), "gatesBefore": _gates("oldObject")}
     asks = {
-        "annotations": _keys("object", "annotations", but=ASKING),
-        "annotationsBefore": _keys("oldObject", "annotations", but=ASKING),
+        "annotations": _keys("object", "annotations", but=(*ASKING, *RECORDED)),
+        "annotationsBefore": _keys("oldObject", "annotations", but=(*ASKING, *RECORDED)),
     }
     return {
         "requesters.yaml": _policy(
@@ -224,9 +211,10 @@ def _metadata_kept() -> list[JsonObject]:
 
 
 def _asks_for_pods() -> str:
-    asked = (f"metadata.?annotations['{name}']" for name in STARTING)
-    changed = " || ".join(f"object.{entry} != oldObject.{entry}" for entry in asked)
-    return f"oldObject == null || object.spec != oldObject.spec || {changed}"
+    new, old = given("object", "annotations", "{}"), given("oldObject", "annotations", "{}")
+    names = ", ".join(f"'{name}'" for name in STARTING)
+    asked = f"[{names}].exists(name, ({new})[?name] != ({old})[?name])"
+    return f"oldObject == null || object.spec != oldObject.spec || {asked}"
 
 
 def _any(lists: Mapping[str, str]) -> str:
@@ -245,12 +233,12 @@ def _keys(at: str, field: str, but: Sequence[str] = ()) -> str:
     """The names of labels or annotations of ours, but for these."""
     allowed = f" && !(key in [{', '.join(map(repr, but))}])" if but else ""
     ours = f"key.startsWith({_PREFIX}){allowed}"
-    return _unless_absent(at, f"{at}.metadata.?{field}.orValue({{}}).filter(key, {ours})")
+    return _unless_absent(at, f"({given(at, field, '{}')}).filter(key, {ours})")
 
 
 def _finalizers(at: str) -> str:
     ours = f"name.startsWith({_PREFIX})"
-    return _unless_absent(at, f"{at}.metadata.?finalizers.orValue([]).filter(name, {ours})")
+    return _unless_absent(at, f"({given(at, 'finalizers', '[]')}).filter(name, {ours})")
 
 
 def _gates(at: str) -> str:
@@ -261,7 +249,7 @@ def _gates(at: str) -> str:
 
 def _owners(at: str) -> str:
     """The UIDs of the Observatories that control an object."""
-    all_ = f"{at}.metadata.?ownerReferences.orValue([])"
+    all_ = f"({given(at, 'ownerReferences', '[]')})"
     ours = f"owner.apiVersion.startsWith({_PREFIX}) && owner.kind == '{KIND}'"
     controls = "owner.?controller.orValue(false)"
     return _unless_absent(at, f"{all_}.filter(owner, {ours} && {controls}).map(owner, owner.uid)")

@@ -63,6 +63,14 @@ class Reason(StrEnum):
         "TooManyFailures",
         "As many runs in a row have failed as `pauseAfterConsecutiveFailures` allows.",
     )
+    REQUESTER_NOT_ALLOWED = (
+        "RequesterNotAllowed",
+        "Who asked for the runs may not create Pods here any more: each fire time is skipped.",
+    )
+    REQUESTER_NOT_CHECKED = (
+        "RequesterNotChecked",
+        "The API server doesn't say whether who asked for the runs may create Pods: they wait.",
+    )
     NEVER_FIRES = "NeverFires", "No fire time is left that a blackout doesn't cover."
     CLOCK_SKEW = (
         "ClockSkew",

@@ -62,6 +62,12 @@ ANNOTATION_BAGGAGE = f"{GROUP}/baggage"
 ANNOTATION_SCHEDULE_TRACE = f"{GROUP}/schedule-traceparent"
 """On a run of a scheduled Observatory: the traceparent of that, to which the run's trace links."""
 
+ANNOTATION_REQUESTED_BY = f"{GROUP}/requested-by"
+ANNOTATION_REQUESTED_BY_UID = f"{GROUP}/requested-by-uid"
+ANNOTATION_REQUESTED_BY_GROUPS = f"{GROUP}/requested-by-groups"
+"""Who wrote what this Observatory runs: the name, the UID, and the groups, one a line. An admission
+policy writes them (`api/requester.py`), and nobody else can."""
+
 OPERATE = "operate"
 """The verb that tells operators from others, to the admission policies; no request has it."""
 
@@ -128,6 +134,9 @@ EVENTS = Resource("events.k8s.io", "v1", "events", "Event")
 TOKEN_REVIEWS = Resource("authentication.k8s.io", "v1", "tokenreviews", "TokenReview")
 SUBJECT_ACCESS_REVIEWS = Resource(
     "authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview"
+)
+LOCAL_SUBJECT_ACCESS_REVIEWS = Resource(
+    "authorization.k8s.io", "v1", "localsubjectaccessreviews", "LocalSubjectAccessReview"
 )
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 CUSTOM_RESOURCE_DEFINITIONS = Resource(

@@ -12,6 +12,7 @@ from observatory.api.names import (
     CONTROLLER_REVISIONS,
     EVENTS,
     LEASES,
+    LOCAL_SUBJECT_ACCESS_REVIEWS,
     OBSERVATORIES,
     OPERATE,
     PODS,
@@ -76,6 +77,11 @@ OPERATOR = (
         CONTROLLER_REVISIONS,
         ("create", "delete", "get", "list", "patch"),
         "pins each run to the tasks it began with",
+    ),
+    Permission(
+        LOCAL_SUBJECT_ACCESS_REVIEWS,
+        ("create",),
+        "asks, before a run of a schedule begins, whether who asked for it may still create Pods",
     ),
     Permission(EVENTS, ("create", "patch"), "tells people what it does"),
 )

@@ -25,8 +25,8 @@ _QUEUED = mapping(
     *_REQUIRED,
     message=string("What it waits for, in words."),
     reason=string(
-        "What it waits for, in one word: `RunInProgress`, or why the API server took no "
-        "Observatory, such as `QuotaExceeded`."
+        "What it waits for, in one word: `RunInProgress`, `RequesterNotChecked`, or why the API "
+        "server took no Observatory, such as `QuotaExceeded`."
     ),
     **_WHAT,
 )
@@ -71,7 +71,7 @@ _SKIPPED = mapping(
     reason=string(
         "Why: `Missed` (by `catchUp`), `DeadlineExceeded` (`startingDeadlineSeconds`), `Blackout`, "
         "`RunInProgress` (`Forbid`), `Superseded` (by a later one, with `Replace`), `QueueFull`, "
-        "or `Stopped` (a request took it off the queue)."
+        "`RequesterNotAllowed` (to create Pods), or `Stopped` (a request took it off the queue)."
     ),
     schedule=string("The name of the schedule."),
     time=time("The fire time; of several, the first."),

@@ -41,6 +41,7 @@ COMMANDS = {
     "cleanup": "let go of what the operator holds, for when it is gone",
     "run": "run the operator",
     "completion": "print what makes a shell complete commands",
+    "version": "say which version this is",
     "replay": "play a history of faults again and tell what happens",
 }
 """The commands, with the line about each in `--help`."""

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from observatory.api.runs import Backfill, Handled, Queued, RunId, Runs, Skipped, Trigger
 from observatory.api.runsschema import MAX_QUEUED
 from observatory.api.times import whole_seconds
+from observatory.core.access import NOT_ALLOWED, Access, not_allowed
 from observatory.core.deadlines import Alarm
 from observatory.core.due import LATE, add_skipped, between, due, handled_anew, next_due
 from observatory.core.model import Desired
@@ -42,7 +43,7 @@ def paused(desired: Desired, runs: Runs) -> bool:
     return limit is not None and runs.failures >= limit
 
 
-def admit(desired: Desired, runs: Runs, generation: int, alarm: Alarm) -> Runs:
+def admit(desired: Desired, runs: Runs, generation: int, alarm: Alarm, access: Access) -> Runs:
     """The runs with all that is due in the queue, or among what is skipped.
 
     `generation` is the one that the status was last written for; 0 for the first status.
@@ -62,21 +63,27 @@ def admit(desired: Desired, runs: Runs, generation: int, alarm: Alarm) -> Runs:
     known = {each.name: each for each in runs.handled}
     handled = handled_anew(runs.handled, schedule.entries, since)
     runs = replace(runs, handled=handled)
-    if not (desired.suspend or paused(desired, runs)):
+    barred = not_allowed(desired) if access is Access.DENIED else None
+    if not (desired.suspend or paused(desired, runs) or access is Access.UNKNOWN):
         new = frozenset(each.name for each in handled if known.get(each.name) != each)
         following = next_due(schedule, _times(runs))
         if following is not None and following <= now:
-            runs = _take_due(schedule, runs, new, now)
+            runs = _take_due(schedule, runs, new, now, barred)
             following = next_due(schedule, _times(runs))
         alarm.set(following)
-    return _go_on(None if desired.suspend else schedule, runs, now)
+    if barred:
+        runs = replace(runs, backfill=stopped(runs.backfill, barred))
+    on = not (desired.suspend or access is Access.UNKNOWN)
+    return _go_on(schedule if on else None, runs, now)
 
 
 def _times(runs: Runs) -> dict[str, datetime]:
     return {each.name: each.time for each in runs.handled}
 
 
-def _take_due(schedule: Schedule, runs: Runs, new: frozenset[str], now: datetime) -> Runs:
+def _take_due(
+    schedule: Schedule, runs: Runs, new: frozenset[str], now: datetime, barred: str | None
+) -> Runs:
     found: list[tuple[datetime, Entry]] = []
     handled: list[Handled] = []
     before = {each.name: each for each in runs.handled}
@@ -93,7 +100,7 @@ def _take_due(schedule: Schedule, runs: Runs, new: frozenset[str], now: datetime
         handled.append(replace(known, time=seen.handled))
     runs = replace(runs, handled=tuple(handled), skipped=skipped)
     found.sort(key=lambda item: (item[0], item[1].name))
-    return _let_in(schedule, runs, found, before) if found else runs
+    return _let_in(schedule, runs, found, before, barred) if found else runs
 
 
 def _let_in(
@@ -101,14 +108,20 @@ def _let_in(
     runs: Runs,
     found: Sequence[tuple[datetime, Entry]],
     before: dict[str, Handled],
+    barred: str | None,
 ) -> Runs:
-    """The runs with these fire times in the queue, as the policy has it."""
+    """The runs with these fire times in the queue, as the policy has it.
+
+    `barred` says why there is to be no run, whatever the policy: none gives way to it either.
+    """
     policy = schedule.concurrency
     latest = found[-1]
     for item in found:
         time, entry = item
         why = None
-        if policy is ConcurrencyPolicy.FORBID and busy(runs, queued=True):
+        if barred:
+            why = NOT_ALLOWED, barred
+        elif policy is ConcurrencyPolicy.FORBID and busy(runs, queued=True):
             why = IN_PROGRESS, "a run was on, and concurrencyPolicy is Forbid"
         elif policy in (ConcurrencyPolicy.FORBID, ConcurrencyPolicy.REPLACE) and item != latest:
             why = SUPERSEDED, "a later one was due at the same time"

@@ -151,6 +151,7 @@ def child_manifest(desired: Desired, run: RunId) -> JsonObject:
                     if desired.carrier.traceparent
                     else {}
                 ),
+                **(desired.requester.annotations() if desired.requester else {}),
             },
             "finalizers": [FINALIZER],
             "ownerReferences": [owner_reference(desired.key.name, desired.uid)],

@@ -27,6 +27,7 @@ from observatory.api.names import (
     NONCE_LENGTH,
     Key,
 )
+from observatory.api.requester import Requester
 from observatory.api.specschema import SPEC
 from observatory.api.structural import check
 from observatory.api.times import parse_time
@@ -117,6 +118,7 @@ def attended(desired: Desired, metadata: JsonObject) -> Desired:
         backfill=(get(ANNOTATION_BACKFILL_RANGE, ""), get(ANNOTATION_BACKFILL_CONCURRENCY, "")),
         carrier=_carrier(annotations) if annotations else NO_CARRIER,
         parent=parent[0] if parent else None,
+        requester=Requester.of(annotations),
     )
 
 

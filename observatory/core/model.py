@@ -12,6 +12,7 @@ from datetime import datetime
 
 from observatory.api.ending import RequestType
 from observatory.api.names import FINALIZER, FINALLY, Key, admission
+from observatory.api.requester import Requester
 from observatory.api.status import Status
 from observatory.api.taskstatus import FailureClass
 from observatory.api.trace import NO_CARRIER, Carrier, Sampler
@@ -74,14 +75,14 @@ class Desired:
         schedule: That schedule; None where `errors` has text.
         template: The valid spec, for its runs.
         created: When the object was created.
-        run_of: The UID of the scheduled Observatory that this is a run of; empty where that is
-            gone, None where it is not a run of any.
+        run_of: The UID of the schedule that it is a run of; empty where that is gone, else None.
         admitted: What that has let it do: begin, or the request to retry that it may obey.
         scheduled_time: The fire time of this run.
         backfill: The range of past fire times and the concurrency that a request asks for.
         carrier: The trace that it is part of.
         parent: The name of the scheduled Observatory that this is a run of.
         alerts: It says what about it is worth an alert.
+        requester: Who asked for it, where that is recorded.
     """
 
     key: Key
@@ -112,6 +113,7 @@ class Desired:
     carrier: Carrier = NO_CARRIER
     parent: str | None = None
     alerts: bool = False
+    requester: Requester | None = None
 
     @property
     def workflow(self) -> str:

@@ -17,39 +17,25 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from observatory.api.names import FINALLY, admission
-from observatory.api.runs import NO_RUNS, Active, Ended, Queued, RunId, Runs, Trigger
-from observatory.api.runsschema import HISTORY_SHOWN, MAX_ACTIVE
+from observatory.api.runs import NO_RUNS, Active, Ended, Queued, Runs, Trigger
+from observatory.api.runsschema import HISTORY_SHOWN
 from observatory.api.status import Status
 from observatory.api.times import whole_seconds
-from observatory.api.types import JsonObject
 from observatory.core import admit
-from observatory.core.children import Child, child_manifest, child_name
+from observatory.core.access import Access
+from observatory.core.children import Child, child_name
 from observatory.core.deadlines import Alarm
-from observatory.core.due import BLACKOUT
 from observatory.core.model import Desired, Event, Refused
 from observatory.core.parentsummary import summarize_runs
 from observatory.core.runrequests import obey
+from observatory.core.runstarts import RunStart, starts_now
 
-RUNS_AT_ONCE = 20
-"""Runs that begin in one plan."""
 RETRY_REFUSED = timedelta(seconds=10)
 """After which the API server is asked again to take a run that it refused."""
 DELETED = "Deleted"
 _ON_PURPOSE = frozenset({"Cancelled", "Stopped", "Terminated"})
 """Reasons of ends that somebody wanted: no failures of the workflow."""
 NAME_CONFLICT = "NameConflict"
-IN_PROGRESS = "RunInProgress"
-SUSPENDED = "Suspended"
-
-
-@dataclass(frozen=True, slots=True)
-class RunStart:
-    """Begin a run: with the Observatory that is there already, else with a new one of `body`."""
-
-    id: RunId
-    name: str
-    adopt: str | None = None
-    body: JsonObject | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +49,7 @@ class RunsPlan:
         delete: Observatories to be deleted: runs that never began, and those nobody keeps.
         finish: Those whose finalizer is to be removed: their end is stored.
         requeue_at: When to plan again though nothing may have changed.
+        access: What it was made with.
     """
 
     draft: Status
@@ -72,6 +59,7 @@ class RunsPlan:
     delete: tuple[Child, ...] = ()
     finish: tuple[Child, ...] = ()
     requeue_at: datetime | None = None
+    access: Access = Access.NOT_ASKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +80,17 @@ def concerns(desired: Desired, status: Status, children: Sequence[Child]) -> boo
 
 
 def plan_runs(
-    desired: Desired, status: Status, children: Sequence[Child], now: datetime
+    desired: Desired,
+    status: Status,
+    children: Sequence[Child],
+    now: datetime,
+    access: Access = Access.NOT_ASKED,
 ) -> RunsPlan:
-    """What to do now. With everything done and nothing due, a plan without any action."""
+    """What to do now. With everything done and nothing due, a plan without any action.
+
+    A plan that `begins` something is to be made once more with what the API server says of the
+    requester, where one is recorded.
+    """
     own = [child for child in children if child.owner_uid == desired.uid]
     if desired.deleting:
         return RunsPlan(status, finish=tuple(each for each in own if _may_go(each)))
@@ -104,11 +100,11 @@ def plan_runs(
     runs, verify = _see_ends(status.runs, by_uid, now)
     if desired.suspend or status.observed_generation != desired.generation:
         runs = replace(runs, failures=0)
-    status = obey(desired, replace(status, runs=runs), now)
+    status = obey(desired, replace(status, runs=runs), now, access)
     runs = _again(desired, status.runs, own, now)
-    runs = admit.admit(desired, runs, status.observed_generation, alarm)
-    starts, runs = _starts(desired, runs, own, alarm)
-    draft = summarize_runs(replace(status, runs=runs), desired, now, known)
+    runs = admit.admit(desired, runs, status.observed_generation, alarm, access)
+    starts, runs = starts_now(desired, runs, own, alarm, access)
+    draft = summarize_runs(replace(status, runs=runs), desired, now, known, access)
     active = {each.uid for each in runs.active}
     return RunsPlan(
         draft=draft,
@@ -118,7 +114,13 @@ def plan_runs(
         delete=_to_delete(desired, runs, own),
         finish=tuple(child for child in own if child.uid not in active and _may_go(child, runs)),
         requeue_at=alarm.at,
+        access=access,
     )
+
+
+def begins(plan: RunsPlan, status: Status) -> bool:
+    """Whether a plan lets something begin, now or in its turn, that nothing had let before."""
+    return bool(plan.starts) or plan.draft.runs.latest > status.runs.latest
 
 
 def settle_runs(plan: RunsPlan, answers: RunAnswers, desired: Desired, now: datetime) -> Status:
@@ -140,7 +142,8 @@ def settle_runs(plan: RunsPlan, answers: RunAnswers, desired: Desired, now: date
         else:
             queued.append(each)
     runs = replace(runs, queued=tuple(queued))
-    return summarize_runs(replace(plan.draft, runs=runs), desired, now, plan.draft.runs)
+    status = replace(plan.draft, runs=runs)
+    return summarize_runs(status, desired, now, plan.draft.runs, plan.access)
 
 
 def admissions(status: Status, children: Sequence[Child]) -> tuple[Active, ...]:
@@ -256,52 +259,6 @@ def _again(desired: Desired, runs: Runs, own: Sequence[Child], now: datetime) ->
         again = Active(child.id, child.key.name, child.uid, whole_seconds(now), retry=child.retry)
         runs = _begun(runs, again)
     return runs
-
-
-def _starts(
-    desired: Desired, runs: Runs, own: Sequence[Child], alarm: Alarm
-) -> tuple[tuple[RunStart, ...], Runs]:
-    """The runs to begin now. Those of the queue that have to wait say what for."""
-    starts: list[RunStart] = []
-    queued: list[Queued] = []
-    by_name = {child.key.name: child for child in own}
-    room = min(MAX_ACTIVE - len(runs.active), RUNS_AT_ONCE)
-    taken = admit.exclusive(desired) and admit.busy(runs, queued=False)
-    held = _held_back(desired, runs, alarm) if runs.queued else None
-    for each in runs.queued:
-        alone = admit.exclusive(desired) and each.id.trigger is not Trigger.BACKFILL
-        if held and each.id.trigger is not Trigger.RUN_NOW:
-            queued.append(replace(each, reason=held[0], message=held[1]))
-        elif alone and taken:
-            message = "waits for runs before it to end"
-            queued.append(replace(each, reason=IN_PROGRESS, message=message))
-        else:
-            queued.append(each)
-            if desired.template is not None and len(starts) < room:
-                taken = taken or alone
-                starts += _start(desired, each.id, by_name)
-    return tuple(starts), replace(runs, queued=tuple(queued))
-
-
-def _start(desired: Desired, run: RunId, by_name: Mapping[str, Child]) -> list[RunStart]:
-    name = child_name(desired, run)
-    child = by_name.get(name)
-    if child is None:
-        return [RunStart(run, name, body=child_manifest(desired, run))]
-    if child.deleting:
-        return []  # it was never recorded; once it is gone, there is a new one
-    return [RunStart(run, name, adopt=child.uid)]
-
-
-def _held_back(desired: Desired, runs: Runs, alarm: Alarm) -> tuple[str, str] | None:
-    """Why no run begins now but one that somebody asks for."""
-    if desired.suspend or admit.paused(desired, runs):
-        return SUSPENDED, "begins when the schedule goes on"
-    window = desired.schedule.blackout(alarm.now) if desired.schedule else None
-    if window is None:
-        return None
-    alarm.set(window.end)
-    return BLACKOUT, f'within the blackout "{window.name}"'
 
 
 def _is_to_stop(active: Active, by_uid: Mapping[str, Child]) -> bool:

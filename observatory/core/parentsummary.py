@@ -23,23 +23,28 @@ from observatory.api.runs import Runs
 from observatory.api.runsschema import NEXT_SHOWN
 from observatory.api.status import Phase, Status
 from observatory.core import admit
+from observatory.core.access import Access, not_allowed, not_checked
 from observatory.core.due import next_starts
 from observatory.core.model import Desired
 
 SKEW = timedelta(minutes=1)
 """How far ahead of the clock a fire time may have been handled, without anybody wondering."""
 _MESSAGE_LENGTH = 1024
+_GOES_ON = frozenset({Reason.SCHEDULED, Reason.CLOCK_SKEW, Reason.REQUESTER_NOT_ALLOWED})
+"""With these, fire times come and are handled."""
 
 
-def summarize_runs(status: Status, desired: Desired, now: datetime, known: Runs) -> Status:
+def summarize_runs(
+    status: Status, desired: Desired, now: datetime, known: Runs, access: Access
+) -> Status:
     """The status with everything derived anew. The same runs and spec give the same status.
 
     `known` are runs whose next times are right for this spec, or that have none.
     """
     runs = status.runs
-    reason, message = _scheduled(desired, status, now)
+    reason, message = _scheduled(desired, status, now, access)
     times: tuple[datetime, ...] = ()
-    if reason in (Reason.SCHEDULED, Reason.CLOCK_SKEW) and desired.schedule is not None:
+    if reason in _GOES_ON and desired.schedule is not None:
         handled = {each.name: each.time for each in runs.handled}
         same = known.handled == runs.handled  # searching is most of what a plan costs
         times = known.next_times if same else ()
@@ -69,7 +74,9 @@ def summarize_runs(status: Status, desired: Desired, now: datetime, known: Runs)
     )
 
 
-def _scheduled(desired: Desired, status: Status, now: datetime) -> tuple[Reason, str]:
+def _scheduled(
+    desired: Desired, status: Status, now: datetime, access: Access
+) -> tuple[Reason, str]:
     runs = status.runs
     if desired.errors:
         return Reason.INVALID, "Nothing is started until the spec is mended"
@@ -79,13 +86,27 @@ def _scheduled(desired: Desired, status: Status, now: datetime) -> tuple[Reason,
         failed = f"{runs.failures} failed run{'' if runs.failures == 1 else 's'} in a row"
         remedy = "mend the spec, run it now with success, or suspend and resume it"
         return Reason.TOO_MANY_FAILURES, f"Paused after {failed}: {remedy}"
+    told = find_condition(status.conditions, SCHEDULED)
+    if answer := _requester(desired, told, access):
+        return answer
     ahead = max((each.time for each in runs.handled), default=now)
     text = f"The clock was ahead: fire times up to {ahead:%Y-%m-%dT%H:%MZ} have been handled"
-    told = find_condition(status.conditions, SCHEDULED)
     # It is told until the next fire time: two operators whose clocks differ don't take turns in it.
     if ahead > now + SKEW or (told is not None and told.message == text):
         return Reason.CLOCK_SKEW, text
     return Reason.SCHEDULED, ""
+
+
+def _requester(
+    desired: Desired, told: Condition | None, access: Access
+) -> tuple[Reason, str] | None:
+    """What there is to say of who asked for the runs."""
+    if access is Access.UNKNOWN:
+        return Reason.REQUESTER_NOT_CHECKED, not_checked(desired)
+    barred = not_allowed(desired)
+    # It is told until the same requester is allowed a run again, or there is another one.
+    still = access is Access.NOT_ASKED and told is not None and told.message == barred
+    return (Reason.REQUESTER_NOT_ALLOWED, barred) if access is Access.DENIED or still else None
 
 
 def _phase(status: Status) -> Phase:

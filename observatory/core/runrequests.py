@@ -12,6 +12,7 @@ from observatory.api.runsschema import MAX_QUEUED
 from observatory.api.status import Status
 from observatory.api.times import format_time, parse_time, whole_seconds
 from observatory.core import ending
+from observatory.core.access import Access, not_allowed
 from observatory.core.admit import (
     REPLACED,
     STOPPED,
@@ -36,8 +37,11 @@ _RANGE = "backfill-range must be two times such as 2026-01-01T00:00:00Z/2026-01-
 _Handled = tuple[Runs, bool, str]
 
 
-def obey(desired: Desired, status: Status, now: datetime) -> Status:
-    """The status that has obeyed what is asked for and has no answer."""
+def obey(desired: Desired, status: Status, now: datetime, access: Access) -> Status:
+    """The status that has obeyed what is asked for and has no answer.
+
+    While nobody knows whether the requester may have runs, a request for some has to wait.
+    """
     for type_ in (
         RequestType.TERMINATE,
         RequestType.STOP,
@@ -45,8 +49,13 @@ def obey(desired: Desired, status: Status, now: datetime) -> Status:
         RequestType.BACKFILL,
         RequestType.RETRY,
     ):
-        if nonce := ending.asked(desired, status, type_):
-            runs, accepted, message = _handle(desired, status.runs, type_, nonce, now)
+        nonce = ending.asked(desired, status, type_)
+        begins = type_ in {RequestType.RUN_NOW, RequestType.BACKFILL}
+        if nonce and not (begins and access is Access.UNKNOWN):
+            if begins and access is Access.DENIED:
+                runs, accepted, message = status.runs, False, not_allowed(desired)
+            else:
+                runs, accepted, message = _handle(desired, status.runs, type_, nonce, now)
             answer = Answer(type_, nonce, accepted, message, whole_seconds(now))
             status = ending.answered(replace(status, runs=runs), [answer])
     return status

@@ -21,7 +21,7 @@ from observatory.core.desired import attended, desire
 from observatory.core.ending import asked
 from observatory.core.fit import restored
 from observatory.core.model import Desired, Event, Observed, Pod, Program
-from observatory.core.parent import concerns, plan_runs, tell_runs
+from observatory.core.parent import concerns, tell_runs
 from observatory.core.plan import plan
 from observatory.core.pods import ref
 from observatory.core.summary import TOO_LARGE
@@ -34,6 +34,7 @@ from observatory.runtime.executor import Execution, Executor, together
 from observatory.runtime.families import Families
 from observatory.runtime.observer import Observer
 from observatory.runtime.podwriter import PodWriter
+from observatory.runtime.reviews import Reviews
 from observatory.runtime.revisions import Revisions
 from observatory.runtime.runsexecutor import RunsExecutor
 from observatory.runtime.statuswriter import StatusWriter
@@ -100,6 +101,7 @@ class Reconciler:
         self._consistency = ConsistencyStore()
         self._executor = Executor(api, self._consistency.wrote)
         self._runs = RunsExecutor(api, self._consistency.wrote)
+        self._reviews = Reviews(api)
         self._families = Families(api)
         # No cache has to catch up with writes about Pods whose owner is gone.
         self._strays = PodWriter(api, lambda *_: None)
@@ -192,8 +194,9 @@ class Reconciler:
         """One step for the runs of an Observatory that has a schedule, or had one."""
         now = self._now()
         desired, before, version = known.desired, known.status, known.version
-        made = plan_runs(desired, before, children, now)
+        made, unknown = await self._reviews.plan(desired, before, children, now)
         execution = await self._runs.execute(made, desired, before, version, children, now)
+        execution.errors += unknown
         if not execution.conflict and execution.status is not None:
             told = tell_requests(before, execution.status, desired)
             for event in (*told, *tell_runs(before.runs, execution.status.runs)):

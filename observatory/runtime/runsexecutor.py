@@ -20,10 +20,10 @@ from observatory.core.parent import (
     RETRY_REFUSED,
     RunAnswers,
     RunsPlan,
-    RunStart,
     admissions,
     settle_runs,
 )
+from observatory.core.runstarts import RunStart
 from observatory.kube.api import Api
 from observatory.kube.errors import Conflict, NotFound
 from observatory.runtime.executor import Execution, together

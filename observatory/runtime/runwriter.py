@@ -23,7 +23,8 @@ from observatory.api.types import JsonObject
 from observatory.core.admit import TERMINATED
 from observatory.core.children import Child, child_of
 from observatory.core.model import Desired, Refused
-from observatory.core.parent import NAME_CONFLICT, RunStart, stop_nonce
+from observatory.core.parent import NAME_CONFLICT, stop_nonce
+from observatory.core.runstarts import RunStart
 from observatory.kube.api import Api, PatchKind
 from observatory.kube.errors import AlreadyExists, ApiError, Conflict, NotFound
 from observatory.runtime.podwriter import refusal, refuses

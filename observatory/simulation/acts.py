@@ -19,6 +19,7 @@ from observatory.api.names import (
     pod_name,
     revision_hash,
 )
+from observatory.api.requester import Requester
 from observatory.api.types import JsonObject
 from observatory.core.schedule import is_scheduled
 from observatory.kube.api import PatchKind
@@ -35,8 +36,14 @@ _HOLDS = "example.com/holds"
 class Acts:
     """Does to the objects what a fault says. `touched` tells whose outcome may be another now."""
 
-    def __init__(self, server: ApiServer, spec: JsonObject) -> None:
+    def __init__(
+        self, server: ApiServer, spec: JsonObject, requester: Requester | None = None
+    ) -> None:
+        """`requester` is who is recorded as the one who asked for it, if anybody is."""
         self._server = server
+        self._requester = requester
+        self._deprovisioned = False
+        server.allows = lambda _: not self._deprovisioned
         self._spec = spec
         self._scheduled = is_scheduled(spec)
         self._winding_down = False
@@ -71,6 +78,7 @@ class Acts:
             "recreate": self._recreate,
             "quota": self._set_quota,
             "deny": self._set_denial,
+            "deprovision": self._deprovision,
         }
 
     def do(self, fault: Fault) -> bool:
@@ -84,7 +92,10 @@ class Acts:
 
     def create(self) -> None:
         """Make the Observatory."""
-        body = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": NAME}}
+        metadata: JsonObject = {"name": NAME}
+        if self._requester:  # as the admission policy writes them
+            metadata["annotations"] = self._requester.annotations()
+        body = {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata}
         self._server.create_now(OBSERVATORIES, NAMESPACE, {**body, "spec": self._spec})
         self.deleted = False
 
@@ -101,7 +112,7 @@ class Acts:
     def heal(self) -> bool:
         """Take back what keeps a run from going on; whether there was something."""
         hindered = self._quota is not None or self._denies or bool(self._squatters)
-        self._quota, self._denies = None, False
+        self._quota, self._denies, self._deprovisioned = None, False, False
         while self._squatters:
             with suppress(NotFound):
                 self._server.delete_now(PODS, self._squatters.pop())
@@ -179,6 +190,9 @@ class Acts:
 
     def _set_denial(self, fault: Fault) -> None:
         self._denies = bool(fault.value)
+
+    def _deprovision(self, fault: Fault) -> None:
+        self._deprovisioned = bool(fault.value)
 
     def _admit(self, resource: Resource, item: JsonObject) -> None:
         if resource != PODS:

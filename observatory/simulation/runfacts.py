@@ -28,7 +28,7 @@ _REASONS = {
     "Replace": {"Superseded"},
 }
 _BEFORE = "1970-01-01T00:00:00Z"
-_ALWAYS = {"Missed", "DeadlineExceeded", "Stopped"}
+_ALWAYS = {"Missed", "DeadlineExceeded", "Stopped", "RequesterNotAllowed"}
 
 
 @dataclass(slots=True)

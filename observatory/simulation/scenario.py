@@ -48,6 +48,7 @@ ACTIONS: Mapping[str, str] = {
     "recreate": "somebody deletes it and makes it again under the same name",
     "quota": "at most `value` Pods may be made; null for as many as there are",
     "deny": "admission denies every Pod (`value` true), or no longer",
+    "deprovision": "who asked for the runs may create no Pods (`value` true), or may again",
 }
 """What can go wrong, and what the fields of a fault mean then."""
 
@@ -244,6 +245,7 @@ def _wrong_value(do: str, value: Any) -> str:  # noqa: ANN401 - JSON
         "quota": (number >= 0 or value is None, "a number of Pods, or null"),
         "cut": (value in CUTS, f"one of {', '.join(CUTS)}"),
         "deny": (type(value) is bool, "true or false"),
+        "deprovision": (type(value) is bool, "true or false"),
         "edit": (isinstance(value, dict), "an object: what to merge into the spec"),
     }
     right, what = wanted.get(do, (True, ""))

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from observatory.api.jitter import fraction
-from observatory.api.names import LEASES, Key, Resource
+from observatory.api.names import LEASES, LOCAL_SUBJECT_ACCESS_REVIEWS, Key, Resource
 from observatory.api.types import JsonObject
 from observatory.kube.api import NO_PARAMS, Patch, PatchKind
 from observatory.kube.errors import ApiError, Gone, KubeError, TransportError
@@ -33,6 +33,8 @@ BROKEN_AFTER = 1.0
 GONE = "gone"
 INITIAL_EVENTS_END = b"k8s.io/initial-events-end"
 WRITES = frozenset({"create", "update", "patch", "delete"})
+_NO_WRITES = frozenset({LEASES, LOCAL_SUBJECT_ACCESS_REVIEWS})
+"""Of the elector, which isn't an operator's; and of what changes nothing."""
 
 
 class Observer(Protocol):
@@ -216,7 +218,7 @@ class Wire:
         """
         await self.running()
         number, line = 0, self.line
-        if request.verb in WRITES and request.resource != LEASES:
+        if request.verb in WRITES and request.resource not in _NO_WRITES:
             self.guard()
             self._numbers[0] += 1
             number = self._numbers[0]

@@ -9,6 +9,7 @@ from datetime import timedelta
 from functools import partial
 
 from observatory.api.names import EVENTS, LEASES, OBSERVATORIES, PODS
+from observatory.api.requester import Requester
 from observatory.api.types import JsonObject
 from observatory.core.schedule import is_scheduled
 from observatory.kube.errors import KubeError, NotFound
@@ -67,7 +68,9 @@ class _World:
         self._scheduled = is_scheduled(scenario.spec)
         server.storage.changed.append(self._see)
         self._node = Node(loop, server, scenario.endings, scenario.seed)
-        self._acts = Acts(server, scenario.spec)
+        reviewed = any(fault.do == "deprovision" for fault in scenario.faults)
+        requester = Requester("alice", "u-1", ("editors",)) if reviewed else None
+        self._acts = Acts(server, scenario.spec, requester)
         self._invariants.excused = self._acts.excused
         self._processes: dict[str, Process] = {}
         longest = max((ending.seconds for ending in scenario.endings.values()), default=0.0)

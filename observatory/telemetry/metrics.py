@@ -6,7 +6,7 @@ series of a known label set is there from the start with 0, so that rates are ri
 
 from __future__ import annotations
 
-import platform
+import os
 
 from prometheus_client import (
     CollectorRegistry,
@@ -21,8 +21,8 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from observatory import __version__
 from observatory.core.stuck import INVARIANTS
+from observatory.telemetry.build import build
 from observatory.telemetry.workflowmetrics import WorkflowMetrics
 
 # controller-runtime's buckets of reconcile times.
@@ -189,8 +189,7 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
-        build = Info("observatory_build", "What runs here", registry=self.registry)
-        build.info({"version": __version__, "python_version": platform.python_version()})
+        Info("observatory_build", "What runs here", registry=self.registry).info(build(os.environ))
 
     def initialise(self, controller: str) -> None:
         """Show the series of one controller, whose queue has its name, with 0."""

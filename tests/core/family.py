@@ -10,6 +10,7 @@ from observatory.api.runs import Active, Runs
 from observatory.api.status import Status
 from observatory.api.times import format_time, whole_seconds
 from observatory.api.types import JsonObject
+from observatory.core.access import Access
 from observatory.core.children import Child, child_manifest, child_of
 from observatory.core.desired import desire
 from observatory.core.model import Desired, Refused
@@ -17,6 +18,7 @@ from observatory.core.parent import (
     RunAnswers,
     RunsPlan,
     admissions,
+    begins,
     plan_runs,
     settle_runs,
     stop_nonce,
@@ -47,6 +49,8 @@ class Family:
         self.status = Status()
         self.objects: dict[str, JsonObject] = {}
         self.refused: Refused | None = None
+        self.access = Access.NOT_ASKED
+        """What the API server says of who asked for it, where it is asked."""
         self.version = 1
         self.uids = 0
         self.begun: list[tuple[str, datetime]] = []
@@ -67,7 +71,9 @@ class Family:
         return tuple(child for child in found if child)
 
     def plan(self, now: datetime | None = None) -> RunsPlan:
-        return plan_runs(self.desired, self.status, self.children, now or self.now)
+        seen = (self.desired, self.status, self.children, now or self.now)
+        made = plan_runs(*seen)
+        return plan_runs(*seen, self.access) if begins(made, self.status) else made
 
     def step(self, seconds: float = 0) -> None:
         """Time passes, then plans are made and carried out until nothing is left to do."""

@@ -75,11 +75,12 @@ def make_account(
     token = folder / name / "token"
     token.write_text(token_of(cluster, namespace, account))
     kubeconfig = folder / name / "kubeconfig"
-    kubeconfig.write_text(json.dumps(_kubeconfig(cluster, namespace, token)))
+    kubeconfig.write_text(json.dumps(kubeconfig_of(cluster, namespace, token)))
     return Account(account, namespace, kubeconfig, token)
 
 
-def _kubeconfig(cluster: Cluster, namespace: str, token: Path) -> JsonObject:
+def kubeconfig_of(cluster: Cluster, namespace: str, token: Path) -> JsonObject:
+    """A kubeconfig of whoever has this token."""
     arguments = ("config", "view", "--minify", "--flatten", "-o", "json")
     made: JsonObject = json.loads(cluster.kubectl(*arguments))
     made["users"] = [{"name": "operator", "user": {"tokenFile": str(token)}}]

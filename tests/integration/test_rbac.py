@@ -104,7 +104,8 @@ def make_it_use_its_rights(runs: Runs, operator: Operator) -> None:
 
     runs.apply("nightly", task("a"), schedule="0 0 29 2 *")
     eventually(partial(runs.status, "nightly"), partial(contains, "nextRunTimes"))
-    ask = {"metadata": {"annotations": {f"{LABELS}/run-now": "n1"}}}
+    recorded = {f"{LABELS}/requested-by": "x", f"{LABELS}/requested-by-groups": "system:masters"}
+    ask = {"metadata": {"annotations": {f"{LABELS}/run-now": "n1", **recorded}}}
     runs.merge("nightly", ask)
     eventually(partial(runs.status, "nightly"), partial(contains, "runHistory"))
 

@@ -23,7 +23,10 @@ def pod() -> Any:  # noqa: ANN401
 @pytest.mark.parametrize("path", KUSTOMIZATIONS, ids=lambda path: path.parent.name)
 def test_a_kustomization_lists_all_that_is_beside_it(path: Path) -> None:
     listed = yaml.safe_load(path.read_text())["resources"]
-    beside = {file.name for file in path.parent.glob("*.yaml")} - {path.name}
+    beside = {file.name for file in path.parent.glob("*.yaml")} - {
+        path.name,
+        "kustomizeconfig.yaml",
+    }
     if beside:
         assert set(listed) == beside
     for resource in listed:

@@ -48,6 +48,10 @@ def scheduled(seed: int) -> Scenario:
     )
     who = ["a", "b"][:operators]
     faults = tuple(_fault(rng, who, seconds) for _ in range(rng.choice([0, 1, 2, 2, 3, 5])))
+    if rng.random() < 0.3:  # somebody is recorded, and asked about, whether denied or not
+        for denied in (True, False, True)[: rng.randint(1, 3)]:
+            at = round(rng.uniform(0, seconds), 3)
+            faults += (Fault("deprovision", at=at, value=denied),)
     return replace(made, faults=faults)
 
 

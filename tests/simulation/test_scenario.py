@@ -120,6 +120,7 @@ def test_each_mistake_is_told_with_its_field(change: dict[str, Any], message: st
     [
         ("refuse", 200), ("refuse", None), ("refuse", "500"), ("refuse", True), ("rewind", 0),
         ("quota", -1), ("quota", "1"), ("cut", "off"), ("cut", None), ("deny", 1), ("edit", []),
+        ("deprovision", None),
         ("skew", 1e12), ("skew", -1e300), ("skew", True),
     ],
 )  # fmt: skip

@@ -103,6 +103,26 @@ def test_a_fault_does_what_it_says_and_breaks_no_promise(fault: Fault, line: str
     assert line in "\n".join(told)
 
 
+@pytest.mark.parametrize("operators", [1, 2])
+def test_a_deprovisioned_requester_gets_no_run_and_each_fire_time_says_so(operators: int) -> None:
+    outcome, told = story(
+        Scenario(
+            {"schedule": "*/1 * * * *", "tasks": [{"name": "a", "image": "i"}]},
+            operators=operators,
+            faults=(
+                Fault("deprovision", at=70.0, value=True),
+                Fault("deprovision", at=190.0, value=False),
+                *([Fault("crash", "b", at=121.0, seconds=1.0)] if operators > 1 else []),
+            ),
+            seconds=310.0,
+        )
+    )
+    assert outcome.violations == []
+    made = [line for line in told if "Observatory night-" in line and line.endswith("created")]
+    assert [line.partition("night-20260101")[2][:4] for line in made] == ["0001", "0004", "0005"]
+    assert "No run for 2026-01-01T00:02Z to 2026-01-01T00:03Z: alice asked" in "\n".join(told)
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_lost_request_is_sent_again_and_a_lost_answer_makes_no_second_pod(when: str) -> None:
     outcome, told = story(with_faults(Fault("lose", "a", write=2, when=when)))

@@ -88,6 +88,7 @@ def test_the_process_and_the_build_are_described(metrics: Metrics) -> None:
     assert "python_gc_collections_total" in found
     assert "python_info" in found
     ((labels, _),) = found["observatory_build_info"]
+    assert labels.keys() == {"version", "revision", "python_version"}
     assert labels["version"] == __version__
     assert not [name for name in found if name.endswith("_created")]
 

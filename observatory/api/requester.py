@@ -1,0 +1,191 @@
+"""Who asked for what an Observatory runs: recorded by the API server, so that nobody can forge it.
+
+A MutatingAdmissionPolicy writes the annotations on each write that says what is run, and takes back
+what anybody else writes there; a ValidatingAdmissionPolicy holds other admission plugins, which may
+have their turn after it, to the same. Both are made of one set of expressions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from observatory.api.names import (
+    ANNOTATION_BACKFILL,
+    ANNOTATION_BACKFILL_CONCURRENCY,
+    ANNOTATION_BACKFILL_RANGE,
+    ANNOTATION_REQUESTED_BY,
+    ANNOTATION_REQUESTED_BY_GROUPS,
+    ANNOTATION_REQUESTED_BY_UID,
+    ANNOTATION_RETRY,
+    ANNOTATION_RETRY_FROM,
+    ANNOTATION_RUN_NOW,
+    GROUP,
+    KIND,
+    OBSERVATORIES,
+    OPERATE,
+)
+from observatory.api.rbac import LABELS
+from observatory.api.types import JsonObject
+
+RECORDED = (ANNOTATION_REQUESTED_BY, ANNOTATION_REQUESTED_BY_UID, ANNOTATION_REQUESTED_BY_GROUPS)
+STARTING = (
+    ANNOTATION_RETRY,
+    ANNOTATION_RETRY_FROM,
+    ANNOTATION_RUN_NOW,
+    ANNOTATION_BACKFILL,
+    ANNOTATION_BACKFILL_RANGE,
+    ANNOTATION_BACKFILL_CONCURRENCY,
+)
+"""The requests that begin runs: whoever changes one is the requester from then on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requester:
+    """Somebody as the API server knew them when they asked."""
+
+    name: str
+    uid: str = ""
+    groups: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, annotations: dict[str, str]) -> Self | None:
+        """The one that is recorded; None where none is."""
+        name = annotations.get(ANNOTATION_REQUESTED_BY)
+        if not name:
+            return None
+        groups = annotations.get(ANNOTATION_REQUESTED_BY_GROUPS, "").split("\n")
+        uid = annotations.get(ANNOTATION_REQUESTED_BY_UID, "")
+        return cls(name, uid, tuple(filter(None, groups)))
+
+    def annotations(self) -> dict[str, str]:
+        """What records them."""
+        return dict(zip(RECORDED, (self.name, self.uid, "\n".join(self.groups)), strict=True))
+
+
+_NAME = "requester"
+_API_VERSION = "admissionregistration.k8s.io/v1"
+_REFUSED = (
+    f"the annotations {GROUP}/requested-by* are the API server's: another admission plugin has "
+    "changed them, or the MutatingAdmissionPolicy that writes them is missing; leave them alone"
+)
+
+
+def _list(names: tuple[str, ...]) -> str:
+    return "[" + ", ".join(f"'{name}'" for name in names) + "]"
+
+
+def given(what: str, field: str, else_: str) -> str:
+    """A field of the metadata. Server-side apply leaves null where it took everything out."""
+    path = f"{what}.metadata.{field}"
+    return f"has({path}) && {path} != null ? {path} : {else_}"
+
+
+def _variables() -> list[JsonObject]:
+    """What both policies decide by."""
+    before = f"request.operation == 'CREATE' ? {{}} : {given('oldObject', 'annotations', '{}')}"
+    inherits = (
+        "request.operation == 'CREATE' && "
+        f"({given('object', 'ownerReferences', '[]')})"
+        f".exists(o, o.kind == '{KIND}' && o.?controller.orValue(false) == true) && "
+        f"authorizer.group('{GROUP}').resource('{OBSERVATORIES.plural}')"
+        f".namespace(request.namespace).check('{OPERATE}').allowed()"
+    )
+    changed = (
+        "request.operation == 'CREATE' || object.?spec != oldObject.?spec || "
+        f"{_list(STARTING)}.exists(n, variables.annotations[?n].orValue('') != "
+        "variables.before[?n].orValue(''))"
+    )
+    user = "request.userInfo"
+    stamp = ", ".join(
+        f"'{name}': {value}"
+        for name, value in (
+            (ANNOTATION_REQUESTED_BY, f"{user}.?username.orValue('')"),
+            (ANNOTATION_REQUESTED_BY_UID, f"{user}.?uid.orValue('')"),
+            (
+                ANNOTATION_REQUESTED_BY_GROUPS,
+                f"{user}.?groups.orValue([]).filter(g, !g.contains('\\n')).join('\\n')",
+            ),
+        )
+    )
+    wanted = (
+        f"variables.inherits ? variables.annotations : "
+        f"variables.changed ? {{{stamp}}} : variables.before"
+    )
+    return [
+        {"name": name, "expression": expression}
+        for name, expression in (
+            ("annotations", given("object", "annotations", "{}")),
+            ("before", before),
+            ("inherits", inherits),
+            ("changed", changed),
+            ("wanted", wanted),
+        )
+    ]
+
+
+def _differs(name: str) -> str:
+    return f"variables.annotations[?{name}].orValue('') != variables.wanted[?{name}].orValue('')"
+
+
+def _patch() -> str:
+    """A JSON Patch of what differs, and of nothing else: an update of nothing remains one."""
+    names = _list(RECORDED)
+    path = "'/metadata/annotations/' + jsonpatch.escapeKey(n)"
+    return (
+        f"!{names}.exists(n, {_differs('n')}) ? [] : "
+        "(size(variables.annotations) > 0 ? [] : "
+        "[JSONPatch{op: 'add', path: '/metadata/annotations', value: {}}]) + "
+        f"{names}.filter(n, {_differs('n')}).map(n, "
+        f"variables.wanted[?n].orValue('') == '' ? JSONPatch{{op: 'remove', path: {path}}} : "
+        f"JSONPatch{{op: 'add', path: {path}, value: variables.wanted[n]}})"
+    )
+
+
+def _policy(kind: str, **spec: Any) -> JsonObject:  # noqa: ANN401 - JSON
+    rule = {
+        "apiGroups": [OBSERVATORIES.group],
+        "apiVersions": ["*"],
+        "operations": ["CREATE", "UPDATE"],
+        "resources": [OBSERVATORIES.plural],
+    }
+    return {
+        "apiVersion": _API_VERSION,
+        "kind": kind,
+        "metadata": {"name": _NAME, "labels": dict(LABELS)},
+        "spec": {
+            "failurePolicy": "Fail",
+            "matchConstraints": {"resourceRules": [rule]},
+            "variables": _variables(),
+            **spec,
+        },
+    }
+
+
+def _binding(kind: str, **spec: Any) -> JsonObject:  # noqa: ANN401 - JSON
+    return {
+        "apiVersion": _API_VERSION,
+        "kind": f"{kind}Binding",
+        "metadata": {"name": _NAME, "labels": dict(LABELS)},
+        "spec": {"policyName": _NAME, **spec},
+    }
+
+
+def requester_manifests() -> dict[str, JsonObject]:
+    """The policies and their bindings, by the name of their file."""
+    mutating, validating = "MutatingAdmissionPolicy", "ValidatingAdmissionPolicy"
+    unforged = f"!{_list(RECORDED)}.exists(n, {_differs('n')})"
+    return {
+        "requester_record.yaml": _policy(
+            mutating,
+            # Again where another plugin has changed the object since.
+            reinvocationPolicy="IfNeeded",
+            mutations=[{"patchType": "JSONPatch", "jsonPatch": {"expression": _patch()}}],
+        ),
+        "requester_record_binding.yaml": _binding(mutating),
+        "requester_check.yaml": _policy(
+            validating,
+            validations=[{"expression": unforged, "message": _REFUSED, "reason": "Forbidden"}],
+        ),
+        "requester_check_binding.yaml": _binding(validating, validationActions=["Deny"]),
+    }
