@@ -5,6 +5,7 @@ has is in `static`: its values with their schema, and a few words. From what is 
 
     tokens      template expressions that survive being written as YAML
     groups      which value turns an object on, and the folder of its template
+    variants    what a kustomize Component changes, as conditions
     names       names, namespaces and labels that depend on the release
     workload    the Deployment, where most values act
     chart       all of them together: the files of the chart

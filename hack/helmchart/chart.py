@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -14,8 +15,10 @@ import yaml
 from .groups import GROUPS, condition, group_of
 from .names import of_release
 from .tokens import Object, bare, fields_when, to_yaml, value
+from .variants import Key, key
 from .workload import SECURE, defaults, with_values
 
+NO_CONDITIONS: Mapping[Key, str] = MappingProxyType({})
 STATIC = Path(__file__).resolve().parent / "static"
 
 _KEEP = {"helm.sh/resource-policy": "keep"}
@@ -25,23 +28,29 @@ _CHECK = '{{- include "observatory-operator.check" $ }}'
 _SWITCHED = {group.switch for group in GROUPS} - {None}
 
 
-def chart(always: Iterable[Object], if_wanted: Iterable[Object], version: str) -> dict[str, str]:
+def chart(
+    always: Iterable[Object],
+    if_wanted: Iterable[Object],
+    version: str,
+    conditions: Mapping[Key, str] = NO_CONDITIONS,
+) -> dict[str, str]:
     """The chart of what is installed unless values say otherwise, and of what is only if they do.
 
     Args:
         always: What `manifests/default` renders.
         if_wanted: What the other folders render.
         version: That of the project.
+        conditions: More of them, for some objects: see `variants.merged`.
     """
     always, if_wanted = list(always), list(if_wanted)
     files = {
         f"templates/{name}": text
         for document in (*always, *if_wanted)
         if document["kind"] != "Namespace"  # it is the release's; Helm makes it with a flag
-        for name, text in [_template(copy.deepcopy(document))]
+        for name, text in [_template(copy.deepcopy(document), conditions)]
     }
     switches = {
-        switch: documents is always
+        switch: documents is always and not _added(document, conditions)
         for documents in (if_wanted, always)
         for document in documents
         if (switch := group_of(document).switch)
@@ -56,11 +65,16 @@ def chart(always: Iterable[Object], if_wanted: Iterable[Object], version: str) -
     return dict(sorted(files.items()))
 
 
-def _template(document: Object) -> tuple[str, str]:
+def _added(document: Object, conditions: Mapping[Key, str]) -> bool:
+    return not conditions.get(key(document), "not ").startswith("not ")
+
+
+def _template(document: Object, conditions: Mapping[Key, str]) -> tuple[str, str]:
     """The path below `templates`, and the text."""
     name = document["metadata"]["name"].removeprefix("observatory-operator-").replace(".", "-")
     path = f"{group_of(document).folder}/{name}-{document['kind'].lower()}.yaml"
-    when = condition(document)
+    more = conditions.get(key(document))
+    when = condition(document, *([more] if more else []))
     document = of_release(document)
     kind = document["kind"]
     if kind == "CustomResourceDefinition":

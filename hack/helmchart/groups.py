@@ -67,13 +67,13 @@ GROUPS = (
     Group(
         "certmanager",
         lambda kind, _: kind in ("Issuer", "Certificate"),
-        ("$.Values.certManager.enabled",),
+        ("$.Values.webhook.enabled", ENTIRE),  # and certManager, since only a variant has it
         "certManager",
     ),
     Group(
         "webhook",
         lambda kind, name: kind.endswith("WebhookConfiguration") or "webhook" in name,
-        ("$.Values.webhook.enabled",),
+        ("$.Values.webhook.enabled", ENTIRE),
         "webhook",
     ),
     Group(
@@ -115,13 +115,16 @@ def group_of(document: Object) -> Group:
     return next(group for group in GROUPS if group.takes(kind, name))
 
 
-def condition(document: Object) -> str | None:
+def condition(document: Object, *more: str) -> str | None:
     """When the object is there; None is always."""
-    conditions = group_of(document).conditions
-    if document["kind"] in CLUSTER_SCOPED:
-        conditions = (*conditions, ENTIRE)
-    if not conditions:
-        return None
+    conditions = [*group_of(document).conditions, *more]
+    if document["kind"] in CLUSTER_SCOPED and ENTIRE not in conditions:
+        conditions.append(ENTIRE)
+    return conjunction(*conditions) if conditions else None
+
+
+def conjunction(*conditions: str) -> str:
+    """All of them."""
     if len(conditions) == 1:
         return conditions[0]
     return "and " + " ".join(f"({each})" if " " in each else each for each in conditions)

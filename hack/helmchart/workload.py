@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from .names import CHART
+from .groups import ENTIRE, conjunction
+from .names import CHART, FULL_NAME
 from .tokens import Object, bare, block, either, fields_when, more, optional, value, when
 
 SECURE = "and $.Values.metrics.enabled $.Values.metrics.secure (not $.Values.rbac.namespaced)"
 _OTHER = f'ne $.Release.Name "{CHART}"'
 _NAMESPACES = 'join "," $.Values.watchNamespaces'
-_WEBHOOK = "$.Values.webhook.enabled"
+_WEBHOOK = conjunction("$.Values.webhook.enabled", ENTIRE)
+_RENAMED = f'ne ({FULL_NAME}) "{CHART}"'
+_CONFIGURATION = "--webhook-configuration="
 
 
 def defaults(deployment: Object) -> dict[str, Any]:
@@ -77,15 +80,23 @@ def _argument(argument: str) -> list[str]:
         return either("$.Values.metrics.enabled", argument, "--metrics-bind-address=0")
     if argument.startswith("--metrics-"):
         return when(SECURE, [argument])
+    if argument.startswith("--webhook-port="):
+        named = f"{_CONFIGURATION}{value(FULL_NAME)}-validating-webhook-configuration"
+        return when(_WEBHOOK, [argument, *when(_RENAMED, [named])])
     if "webhook" in argument:
         return when(_WEBHOOK, [argument])
     return [argument]
 
 
-def _by_name(items: list[Object]) -> list[Any]:
+def _by_name(items: list[Any]) -> list[Any]:
     """Ports, volumes and mounts; those of the webhook go with it."""
     return [
         each
         for item in items
-        for each in (when(_WEBHOOK, [item]) if "webhook" in item["name"] else [item])
+        for each in (when(_WEBHOOK, [item]) if "webhook" in _name(item) else [item])
     ]
+
+
+def _name(item: Any) -> str:  # noqa: ANN401
+    """The name of a port, a volume or a mount; a token has none."""
+    return str(item["name"]) if isinstance(item, dict) else ""

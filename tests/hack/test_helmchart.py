@@ -10,8 +10,10 @@ import yaml
 from helmchart import cli, tokens
 from helmchart.chart import STATIC, chart
 from helmchart.groups import condition, group_of
+from helmchart.variants import merged
 
 NAMES = "app.kubernetes.io/name"
+WEBHOOK = "and $.Values.webhook.enabled (not $.Values.rbac.namespaced)"
 SELECTOR = {"control-plane": "controller-manager", NAMES: "observatory-operator"}
 
 
@@ -62,8 +64,8 @@ def test_items_and_fields_can_be_there_under_a_condition() -> None:
         ("CustomResourceDefinition", "x", "crd", "$.Values.crd.enabled"),
         ("ServiceAccount", "x", "rbac", None),
         ("ClusterRole", "x-manager-role", "rbac", "not $.Values.rbac.namespaced"),
-        ("Role", "x-webhook-role", "webhook", "$.Values.webhook.enabled"),
-        ("Service", "x-webhook-service", "webhook", "$.Values.webhook.enabled"),
+        ("Role", "x-webhook-role", "webhook", WEBHOOK),
+        ("Service", "x-webhook-service", "webhook", WEBHOOK),
         (
             "ValidatingAdmissionPolicyBinding",
             "x",
@@ -139,9 +141,37 @@ def test_defaults_are_those_of_the_manifest() -> None:
 def test_what_a_webhook_needs_of_the_deployment_goes_with_it() -> None:
     made = chart([deployment("--webhook-port=9443")], [], "1")
     text = made["templates/manager/controller-manager-deployment.yaml"]
-    assert (
-        "{{- if $.Values.webhook.enabled }}\n            - --webhook-port=9443\n{{- end }}" in text
+    begin = f"{{{{- if {WEBHOOK} }}}}\n            - --webhook-port=9443\n"
+    other = '{{- if ne (include "observatory-operator.fullname" $) "observatory-operator" }}\n'
+    name = '{{ include "observatory-operator.fullname" $ }}-validating-webhook-configuration'
+    flag = f"            - --webhook-configuration={name}\n"
+    assert f"{begin}{other}{flag}{{{{- end }}}}\n{{{{- end }}}}" in text
+
+
+def test_what_a_component_changes_is_a_condition() -> None:
+    def side(args: list[str], **metadata: object) -> tokens.Object:
+        made = document("Thing", "a", spec={"containers": [{"name": "c", "args": args}]})
+        return made | {"metadata": {"name": "a", **metadata}}
+
+    base = [side(["--x", "--old"]), document("ClusterRole", "gone")]
+    other = [side(["--x", "--new"], annotations={"b": "1"}), document("Issuer", "new")]
+    documents, conditions = merged(base, other, "$.c")
+    assert conditions == {("ClusterRole", "gone"): "not $.c", ("Issuer", "new"): "$.c"}
+    (changed,) = (each for each in documents if each["kind"] == "Thing")
+    assert tokens.to_yaml(changed) == (
+        "apiVersion: v1\nkind: Thing\nmetadata:\n  name: a\n"
+        "{{- if $.c }}\n  annotations:\n    b: '1'\n{{- end }}\n"
+        "spec:\n  containers:\n    - name: c\n      args:\n        - --x\n"
+        "{{- if not $.c }}\n        - --old\n{{- end }}\n"
+        "{{- if $.c }}\n        - --new\n{{- end }}\n"
     )
+    made = chart([deployment(), *documents[1:]], [], "1", conditions)
+    assert yaml.safe_load(made["values.yaml"])["certManager"] == {"enabled": False}
+
+
+def test_a_value_that_a_component_replaces_is_no_condition() -> None:
+    with pytest.raises(ValueError, match="only what is added or left out"):
+        merged([document("A", "a", x=1)], [document("A", "a", x=2)], "$.c")
 
 
 def test_the_namespace_is_left_to_helm() -> None:
