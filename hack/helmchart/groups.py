@@ -10,6 +10,9 @@ from .tokens import Object
 ENTIRE = "not $.Values.rbac.namespaced"
 """The operator may have objects that belong to no namespace."""
 
+MUTATING_POLICIES = 'semverCompare ">=1.36.0-0" $.Capabilities.KubeVersion.Version'
+"""The API server knows MutatingAdmissionPolicies; what checks their work is of no use without."""
+
 CLUSTER_SCOPED = frozenset(
     {
         "ClusterRole",
@@ -57,6 +60,12 @@ GROUPS = (
         lambda kind, _: kind == "NetworkPolicy",
         ("$.Values.networkPolicy.enabled",),
         "networkPolicy",
+    ),
+    Group(
+        "admission",
+        lambda kind, name: "AdmissionPolicy" in kind and name.endswith("requester"),
+        ("$.Values.admissionPolicies.enabled", MUTATING_POLICIES),
+        "admissionPolicies",
     ),
     Group(
         "admission",

@@ -168,7 +168,7 @@ def _forbidden(error: Forbidden) -> Refused:
 _REMEDIES = (
     (
         "violates PodSecurity",
-        "have the namespace enforce a level that takes the Pod, such as baseline, or mend the task",
+        "set securityContext in the spec, or have the namespace enforce a level such as baseline",
     ),
     ("failed quota:", "set the resources that the quota asks for in the task"),
     (" usage per ", "set the task's resources within the namespace's LimitRange"),

@@ -16,6 +16,8 @@ from observatory.cli.localnode import CannotRunError, engine, environment, expan
 from observatory.cli.main import main
 from tests.support.cluster import eventually
 
+pytestmark = pytest.mark.usefixtures("log_as_before")
+
 Output = pytest.CaptureFixture[str]
 SAMPLES = Path(__file__).parents[2] / "manifests" / "samples"
 

@@ -31,8 +31,8 @@ MINUTES = 150.0
 
 @pytest.fixture(scope="module")
 def policies(cluster: Cluster) -> Iterator[None]:
-    """The policies of manifests/admission that are about requesters, in force."""
-    files = sorted((ROOT / "manifests" / "admission").glob("requester_*.yaml"))
+    """The policies of manifests/requester, in force."""
+    files = sorted((ROOT / "manifests" / "requester").glob("requester_*.yaml"))
     flags = [part for file in files for part in ("-f", str(file))]
     cluster.kubectl("apply", "--server-side", *flags)
     probe = {
@@ -202,7 +202,7 @@ def test_what_is_forged_after_it_was_recorded_is_refused(scene: Scene, cluster: 
     """Another plugin could have the last word: here, it takes the place of what records."""
     scene.alice.kubectl("create", "-f", "-", stdin=scene.night())
     forged = json.dumps({"metadata": {"annotations": FORGED}})
-    file = str(ROOT / "manifests" / "admission" / "requester_record_binding.yaml")
+    file = str(ROOT / "manifests" / "requester" / "requester_record_binding.yaml")
     patch = ("patch", "obsy", "night", "--type=merge", "--dry-run=server", "-p", forged)
     cluster.kubectl("delete", "-f", file)
 
@@ -233,7 +233,7 @@ def test_a_run_that_somebody_else_makes_is_their_own(scene: Scene) -> None:
 def test_each_binding_names_its_policy_whatever_prefix_both_are_given(
     cluster: Cluster, tmp_path: Path
 ) -> None:
-    resources = os.path.relpath(ROOT / "manifests" / "admission", tmp_path.resolve())
+    resources = os.path.relpath(ROOT / "manifests" / "requester", tmp_path.resolve())
     kustomization = {"namePrefix": "ours-", "resources": [resources]}
     (tmp_path / "kustomization.yaml").write_text(json.dumps(kustomization))
     objects = list(yaml.safe_load_all(cluster.kubectl("kustomize", str(tmp_path))))

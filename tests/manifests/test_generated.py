@@ -12,10 +12,6 @@ GENERATED = [
     "manifests/admission/children.yaml",
     "manifests/admission/gates.yaml",
     "manifests/admission/observatories.yaml",
-    "manifests/admission/requester_check.yaml",
-    "manifests/admission/requester_check_binding.yaml",
-    "manifests/admission/requester_record.yaml",
-    "manifests/admission/requester_record_binding.yaml",
     "manifests/admission/requesters.yaml",
     "manifests/admission/status.yaml",
     "manifests/crd/workflow.seventh-horizon.io_observatories.yaml",
@@ -27,6 +23,10 @@ GENERATED = [
     "manifests/rbac/observatory_viewer_role.yaml",
     "manifests/rbac/role.yaml",
     "manifests/rbac/webhook_role.yaml",
+    "manifests/requester/requester_check.yaml",
+    "manifests/requester/requester_check_binding.yaml",
+    "manifests/requester/requester_record.yaml",
+    "manifests/requester/requester_record_binding.yaml",
 ]
 
 

@@ -173,7 +173,7 @@ def test_without_rights_the_remedy_is_named() -> None:
         ("failed quota: q: must specify limits.cpu for: task", "set the resources that the quota"),
         ("maximum cpu usage per Pod is 1, but limit is 2", "within the namespace's LimitRange"),
         ("cpu max limit to request ratio per Container is 4", "within the namespace's LimitRange"),
-        ('violates PodSecurity "restricted:latest": x', "such as baseline, or mend the task"),
+        ('violates PodSecurity "restricted:latest": x', "set securityContext in the spec, or have"),
         ("not on a Friday", "ask for an exception of the policy"),
     ],
 )

@@ -240,6 +240,7 @@ def test_metrics_are_pushed_again_and_again_while_the_operator_runs(
     assert collected_by == {threading.current_thread()}
 
 
+@pytest.mark.usefixtures("log_as_before")
 def test_log_lines_arrive_with_their_fields_and_their_trace(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
