@@ -102,7 +102,7 @@ def test_a_restricted_namespace_is_told_in_one_line_and_goes_on_when_it_takes_th
     assert 'violates PodSecurity "restricted:latest": runAsNonRoot != true' in line
     # Nothing else of a task's Pod offends: the rest of the profile is kept as it is.
     assert line.count("!= ") == 1
-    assert "have the namespace enforce a level that takes the Pod, such as baseline" in line
+    assert "have the namespace enforce a level such as baseline" in line
 
     runs.cluster.kubectl("label", "namespace", runs.namespace, f"{label}=baseline", "--overwrite")
     assert runs.end("bounded")["phase"] == "Succeeded"
