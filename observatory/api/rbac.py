@@ -111,19 +111,31 @@ WEBHOOK = (
 )
 """Cluster-wide, on one object, for --webhook-port without --webhook-cert-path only."""
 
+_HOW_THEY_GO = (
+    Permission(OBSERVATORIES, ("get",), "sees how they go", "status"),
+    Permission(CONTROLLER_REVISIONS, ("get", "list"), "sees what a run is pinned to"),
+)
 VIEWER = (
     Permission(OBSERVATORIES, ("get", "list", "watch"), "sees workflows"),
-    Permission(OBSERVATORIES, ("get",), "sees how they go", "status"),
+    *_HOW_THEY_GO,
 )
 EDITOR = (
     Permission(
         OBSERVATORIES,
-        ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"),
-        "writes workflows",
+        ("create", "delete", "get", "list", "patch", "update", "watch"),
+        "writes workflows, and asks for runs, retries and stops",
     ),
-    Permission(OBSERVATORIES, ("get",), "sees how they go", "status"),
+    *_HOW_THEY_GO,
 )
 """Whoever may write workflows runs containers with them: see `role_manifests`."""
+ADMIN = (
+    Permission(
+        OBSERVATORIES,
+        ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"),
+        "the same, and deletes all of a namespace at once",
+    ),
+    *_HOW_THEY_GO,
+)
 
 
 def rules(permissions: Sequence[Permission]) -> list[JsonObject]:
@@ -142,9 +154,9 @@ def rules(permissions: Sequence[Permission]) -> list[JsonObject]:
 def role_manifests() -> dict[str, JsonObject]:
     """The roles, by the name of their file.
 
-    Viewers are aggregated into `view`, and so into `edit` and `admin`. The editor role is
-    aggregated into `admin` alone: those who hold `edit` may create Pods already, but a cluster
-    that withholds that from them must not give it back by way of a workflow.
+    Viewers are aggregated into `view`, and so into `edit` and `admin`, admins into `admin`. The
+    editor role is aggregated into nothing: who gets it is to be decided, since whoever writes a
+    workflow has its Pods run, with whatever Secrets they name.
     """
     return {
         "role.yaml": _role("ClusterRole", "manager-role", OPERATOR),
@@ -155,8 +167,9 @@ def role_manifests() -> dict[str, JsonObject]:
         "observatory_viewer_role.yaml": _role(
             "ClusterRole", "observatory-viewer-role", VIEWER, "view"
         ),
-        "observatory_editor_role.yaml": _role(
-            "ClusterRole", "observatory-editor-role", EDITOR, "admin"
+        "observatory_editor_role.yaml": _role("ClusterRole", "observatory-editor-role", EDITOR),
+        "observatory_admin_role.yaml": _role(
+            "ClusterRole", "observatory-admin-role", ADMIN, "admin"
         ),
     }
 

@@ -1,7 +1,8 @@
 import pytest
 
-from observatory.api.names import OBSERVATORIES
+from observatory.api.names import CONTROLLER_REVISIONS, OBSERVATORIES, OPERATE
 from observatory.api.rbac import (
+    ADMIN,
     EDITOR,
     LEADER_ELECTION,
     OPERATOR,
@@ -11,7 +12,7 @@ from observatory.api.rbac import (
     role_manifests,
 )
 
-ALL = (*OPERATOR, *LEADER_ELECTION, *VIEWER, *EDITOR, *WEBHOOK)
+ALL = (*OPERATOR, *LEADER_ELECTION, *VIEWER, *EDITOR, *ADMIN, *WEBHOOK)
 
 
 @pytest.mark.parametrize("permission", ALL, ids=lambda permission: permission.target)
@@ -35,13 +36,17 @@ def test_the_operator_creates_and_deletes_runs_and_never_replaces_what_a_user_wr
     }
 
 
-@pytest.mark.parametrize("permissions", [VIEWER, EDITOR])
+@pytest.mark.parametrize("permissions", [VIEWER, EDITOR, ADMIN])
 def test_people_never_write_status_and_never_touch_pods(
     permissions: tuple[Permission, ...],
 ) -> None:
-    assert {permission.resource for permission in permissions} == {OBSERVATORIES}
+    resources = {permission.resource for permission in permissions}
+    assert resources == {OBSERVATORIES, CONTROLLER_REVISIONS}
     status = [permission for permission in permissions if permission.subresource == "status"]
     assert [permission.verbs for permission in status] == [("get",)]
+    of_revisions = [each.verbs for each in permissions if each.resource == CONTROLLER_REVISIONS]
+    assert of_revisions == [("get", "list")]
+    assert not any(OPERATE in permission.verbs for permission in permissions)
 
 
 def test_editing_is_not_given_to_everybody_who_may_edit() -> None:
@@ -60,7 +65,8 @@ def test_editing_is_not_given_to_everybody_who_may_edit() -> None:
         "metrics_reader_role.yaml": [],
         "webhook_role.yaml": [],
         "observatory_viewer_role.yaml": ["view"],
-        "observatory_editor_role.yaml": ["admin"],
+        "observatory_editor_role.yaml": [],
+        "observatory_admin_role.yaml": ["admin"],
     }
 
 

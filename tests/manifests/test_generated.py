@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 GENERATED = [
     "docs/api.md",
+    "docs/roles.md",
     "manifests/admission/children.yaml",
     "manifests/admission/gates.yaml",
     "manifests/admission/observatories.yaml",
@@ -19,6 +20,7 @@ GENERATED = [
     "manifests/rbac/leader_election_role.yaml",
     "manifests/rbac/metrics_auth_role.yaml",
     "manifests/rbac/metrics_reader_role.yaml",
+    "manifests/rbac/observatory_admin_role.yaml",
     "manifests/rbac/observatory_editor_role.yaml",
     "manifests/rbac/observatory_viewer_role.yaml",
     "manifests/rbac/role.yaml",
