@@ -103,6 +103,27 @@ def of_objects(cluster: Cluster, begun: datetime) -> list[JsonObject]:
     return [each for each in cluster.audited(ACCOUNT, begun) if "objectRef" in each]
 
 
+def test_the_webhook_tells_all_that_is_wrong_before_anything_is_stored(
+    cluster: Cluster, deployed: Deployment, namespace: str
+) -> None:
+    lost = {"name": "a", "image": "busybox:1.36", "dependencies": ["b"]}
+    wrong = workflow(namespace, "wrong", lost, {**lost, "name": "c", "dependencies": ["c"]})
+    create = ("create", "-f", "-")
+
+    # A replica's certificate is registered a moment after it is there.
+    said = eventually(
+        lambda: cluster.kubectl(*create, "--dry-run=server", stdin=json.dumps(wrong), check=False),
+        lambda said: "created" not in said,
+    )
+
+    assert 'spec.tasks[0].dependencies[0]: Not found: "b"' in said
+    assert "spec.tasks[1].dependencies[0]" in said
+    fine = workflow(namespace, "fine", {"name": "a", "image": "busybox"})
+    told = cluster.kubectl(*create, "--dry-run=server", stdin=json.dumps(fine), check=False)
+    assert "Warning: " in told
+    assert "created" in told
+
+
 def test_replicas_are_as_restricted_as_the_namespace_asks(deployed: Deployment) -> None:
     pods = deployed.pods()
     assert len(pods) == 2
