@@ -26,13 +26,10 @@ from observatory.api.names import (
     OBSERVATORIES,
     OPERATE,
     PODS,
-    Resource,
 )
-from observatory.api.rbac import LABELS
-from observatory.api.requester import RECORDED, STARTING, given
+from observatory.api.policy import VALIDATING, binding, given, named, on, policy
+from observatory.api.requester import RECORDED, STARTING
 from observatory.api.types import JsonObject
-
-API_VERSION = "admissionregistration.k8s.io/v1"
 
 ASKING = (
     *STARTING,
@@ -61,7 +58,7 @@ def policies() -> dict[str, tuple[JsonObject, JsonObject]]:
     return {
         "requesters.yaml": _policy(
             "requesters",
-            _on(OBSERVATORIES, "CREATE", "UPDATE"),
+            on(OBSERVATORIES, "CREATE", "UPDATE"),
             conditions={"asks-for-pods": _asks_for_pods()},
             validations=[
                 _validation(
@@ -74,7 +71,7 @@ def policies() -> dict[str, tuple[JsonObject, JsonObject]]:
         ),
         "status.yaml": _policy(
             "status",
-            _on(OBSERVATORIES, "UPDATE", subresource="status"),
+            on(OBSERVATORIES, "UPDATE", subresource="status"),
             validations=[
                 _validation(
                     _OPERATOR,
@@ -85,7 +82,7 @@ def policies() -> dict[str, tuple[JsonObject, JsonObject]]:
         ),
         "observatories.yaml": _policy(
             "observatories",
-            _on(OBSERVATORIES, "CREATE", "UPDATE"),
+            on(OBSERVATORIES, "CREATE", "UPDATE"),
             conditions={"not-the-operator": f"!{_OPERATOR}"},
             variables=_metadata() | asks,
             validations=[
@@ -99,17 +96,15 @@ def policies() -> dict[str, tuple[JsonObject, JsonObject]]:
         ),
         "children.yaml": _policy(
             "children",
-            [
-                *_on(PODS, "CREATE", "UPDATE"),
-                *_on(CONTROLLER_REVISIONS, "CREATE", "UPDATE"),
-            ],
+            on(PODS, "CREATE", "UPDATE"),
+            on(CONTROLLER_REVISIONS, "CREATE", "UPDATE"),
             conditions={"ours": _any(_metadata()), "not-the-operator": f"!{_OPERATOR}"},
             variables=_metadata(),
             validations=_metadata_kept(),
         ),
         "gates.yaml": _policy(
             "gates",
-            _on(PODS, "CREATE", "UPDATE"),
+            on(PODS, "CREATE", "UPDATE"),
             conditions={"ours": _any(gates), "not-the-operator": f"!{_OPERATOR}"},
             variables=gates,
             validations=[
@@ -125,49 +120,20 @@ def policies() -> dict[str, tuple[JsonObject, JsonObject]]:
 
 def _policy(
     name: str,
-    rules: Sequence[JsonObject],
-    *,
+    *rules: JsonObject,
     validations: Sequence[JsonObject],
     conditions: Mapping[str, str] = MappingProxyType({}),
     variables: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[JsonObject, JsonObject]:
-    metadata = {"name": name, "labels": LABELS}
-    spec = {
-        "failurePolicy": "Fail",
-        "matchConstraints": {"resourceRules": list(rules)},
-        "matchConditions": _named(conditions),
-        "variables": _named(variables),
-        "validations": list(validations),
-    }
-    policy = {
-        "apiVersion": API_VERSION,
-        "kind": "ValidatingAdmissionPolicy",
-        "metadata": metadata,
-        "spec": {field: value for field, value in spec.items() if value},
-    }
-    binding = {
-        "apiVersion": API_VERSION,
-        "kind": "ValidatingAdmissionPolicyBinding",
-        "metadata": metadata,
-        "spec": {"policyName": name, "validationActions": ["Deny"]},
-    }
-    return policy, binding
-
-
-def _named(expressions: Mapping[str, str]) -> list[JsonObject]:
-    return [{"name": name, "expression": it} for name, it in expressions.items()]
-
-
-def _on(resource: Resource, *operations: str, subresource: str = "") -> list[JsonObject]:
-    target = f"{resource.plural}/{subresource}" if subresource else resource.plural
-    return [
-        {
-            "apiGroups": [resource.group],
-            "apiVersions": ["*"],
-            "operations": list(operations),
-            "resources": [target],
-        }
-    ]
+    made = policy(
+        VALIDATING,
+        name,
+        list(rules),
+        matchConditions=named(conditions),
+        variables=named(variables),
+        validations=list(validations),
+    )
+    return made, binding(VALIDATING, name, validationActions=["Deny"])
 
 
 def _validation(expression: str, message: str) -> JsonObject:

@@ -8,7 +8,7 @@ have their turn after it, to the same. Both are made of one set of expressions.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 from observatory.api.names import (
     ANNOTATION_BACKFILL,
@@ -25,7 +25,7 @@ from observatory.api.names import (
     OBSERVATORIES,
     OPERATE,
 )
-from observatory.api.rbac import LABELS
+from observatory.api.policy import MUTATING, VALIDATING, binding, given, named, on, policy
 from observatory.api.types import JsonObject
 
 RECORDED = (ANNOTATION_REQUESTED_BY, ANNOTATION_REQUESTED_BY_UID, ANNOTATION_REQUESTED_BY_GROUPS)
@@ -64,7 +64,6 @@ class Requester:
 
 
 _NAME = "requester"
-_API_VERSION = "admissionregistration.k8s.io/v1"
 _REFUSED = (
     f"the annotations {GROUP}/requested-by* are the API server's: another admission plugin has "
     "changed them, or the MutatingAdmissionPolicy that writes them is missing; leave them alone"
@@ -73,12 +72,6 @@ _REFUSED = (
 
 def _list(names: tuple[str, ...]) -> str:
     return "[" + ", ".join(f"'{name}'" for name in names) + "]"
-
-
-def given(what: str, field: str, else_: str) -> str:
-    """A field of the metadata. Server-side apply leaves null where it took everything out."""
-    path = f"{what}.metadata.{field}"
-    return f"has({path}) && {path} != null ? {path} : {else_}"
 
 
 def _variables() -> list[JsonObject]:
@@ -112,16 +105,15 @@ def _variables() -> list[JsonObject]:
         f"variables.inherits ? variables.annotations : "
         f"variables.changed ? {{{stamp}}} : variables.before"
     )
-    return [
-        {"name": name, "expression": expression}
-        for name, expression in (
-            ("annotations", given("object", "annotations", "{}")),
-            ("before", before),
-            ("inherits", inherits),
-            ("changed", changed),
-            ("wanted", wanted),
-        )
-    ]
+    return named(
+        {
+            "annotations": given("object", "annotations", "{}"),
+            "before": before,
+            "inherits": inherits,
+            "changed": changed,
+            "wanted": wanted,
+        }
+    )
 
 
 def _differs(name: str) -> str:
@@ -142,50 +134,27 @@ def _patch() -> str:
     )
 
 
-def _policy(kind: str, **spec: Any) -> JsonObject:  # noqa: ANN401 - JSON
-    rule = {
-        "apiGroups": [OBSERVATORIES.group],
-        "apiVersions": ["*"],
-        "operations": ["CREATE", "UPDATE"],
-        "resources": [OBSERVATORIES.plural],
-    }
-    return {
-        "apiVersion": _API_VERSION,
-        "kind": kind,
-        "metadata": {"name": _NAME, "labels": dict(LABELS)},
-        "spec": {
-            "failurePolicy": "Fail",
-            "matchConstraints": {"resourceRules": [rule]},
-            "variables": _variables(),
-            **spec,
-        },
-    }
-
-
-def _binding(kind: str, **spec: Any) -> JsonObject:  # noqa: ANN401 - JSON
-    return {
-        "apiVersion": _API_VERSION,
-        "kind": f"{kind}Binding",
-        "metadata": {"name": _NAME, "labels": dict(LABELS)},
-        "spec": {"policyName": _NAME, **spec},
-    }
-
-
 def requester_manifests() -> dict[str, JsonObject]:
     """The policies and their bindings, by the name of their file."""
-    mutating, validating = "MutatingAdmissionPolicy", "ValidatingAdmissionPolicy"
+    rules = [on(OBSERVATORIES, "CREATE", "UPDATE")]
     unforged = f"!{_list(RECORDED)}.exists(n, {_differs('n')})"
     return {
-        "requester_record.yaml": _policy(
-            mutating,
+        "requester_record.yaml": policy(
+            MUTATING,
+            _NAME,
+            rules,
+            variables=_variables(),
             # Again where another plugin has changed the object since.
             reinvocationPolicy="IfNeeded",
             mutations=[{"patchType": "JSONPatch", "jsonPatch": {"expression": _patch()}}],
         ),
-        "requester_record_binding.yaml": _binding(mutating),
-        "requester_check.yaml": _policy(
-            validating,
+        "requester_record_binding.yaml": binding(MUTATING, _NAME),
+        "requester_check.yaml": policy(
+            VALIDATING,
+            _NAME,
+            rules,
+            variables=_variables(),
             validations=[{"expression": unforged, "message": _REFUSED, "reason": "Forbidden"}],
         ),
-        "requester_check_binding.yaml": _binding(validating, validationActions=["Deny"]),
+        "requester_check_binding.yaml": binding(VALIDATING, _NAME, validationActions=["Deny"]),
     }
