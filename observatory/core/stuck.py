@@ -15,6 +15,7 @@ from observatory.api.status import Status
 from observatory.api.taskstatus import TaskPhase, TaskStatus
 from observatory.api.times import parse_time
 from observatory.api.types import JsonObject
+from observatory.core.access import NOT_CHECKED
 from observatory.core.attempts import BACKOFF
 from observatory.core.ending import expires
 from observatory.core.model import Desired, Pod
@@ -78,9 +79,17 @@ def fire_time_overdue(status: JsonObject, now: datetime) -> Stuck | None:
         due = parse_time(first) if isinstance(first, str) else None
     except ValueError:
         return None
-    if due is None or due >= now - PATIENCE:
+    if due is None or due >= now - PATIENCE or _awaits_the_api_server(status):
         return None
     return Stuck("FireTimeOverdue", f"its run of {due} has neither begun nor been skipped")
+
+
+def _awaits_the_api_server(status: JsonObject) -> bool:
+    """Whether a condition says that nobody answers whether its requester may still have runs."""
+    conditions = status.get("conditions")
+    return isinstance(conditions, list) and any(
+        isinstance(each, dict) and each.get("reason") == NOT_CHECKED for each in conditions
+    )
 
 
 def _run(desired: Desired, status: Status, before: datetime) -> Iterator[Stuck]:

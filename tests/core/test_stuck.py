@@ -9,7 +9,8 @@ from datetime import timedelta
 import pytest
 
 from observatory.api.taskstatus import TaskPhase, TaskStatus
-from observatory.core.stuck import INVARIANTS, Stuck, stuck
+from observatory.api.times import parse_time
+from observatory.core.stuck import INVARIANTS, Stuck, fire_time_overdue, stuck
 from tests.core.story import DONE, Story, failed, task
 
 
@@ -141,3 +142,12 @@ def test_a_retry_of_a_suspended_run_is_not_late() -> None:
     story = paused()
     story.edit(suspend=True)
     assert found(story, 1000) == []
+
+
+def test_a_fire_time_that_waits_for_the_api_server_is_not_the_operators_fault() -> None:
+    now = parse_time("2026-01-01T00:10:00Z")
+    waits = {"type": "Scheduled", "status": "False", "reason": "RequesterNotChecked"}
+    status = {"nextRunTimes": ["2026-01-01T00:00:00Z"], "conditions": [waits]}
+    assert fire_time_overdue(status, now) is None
+    waits["reason"] = "Scheduled"
+    assert fire_time_overdue(status, now) is not None
