@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -30,9 +28,8 @@ def image_archive(folder: Path) -> Path:
     return archive
 
 
-@contextmanager
-def images(cluster: Cluster, folder: Path) -> Iterator[None]:
-    """The node has both images."""
+def give_images(cluster: Cluster, folder: Path) -> None:
+    """Give both images to the node; they go with it."""
     if cluster.audit_log is None:
         pytest.skip("the nodes of a foreign cluster can be given no image from here")
     archive = image_archive(folder)
@@ -40,7 +37,6 @@ def images(cluster: Cluster, folder: Path) -> Iterator[None]:
     for image in (IMAGE, NEXT):
         hack_cluster("load-image", image, str(archive), "--name", name)
     archive.unlink()
-    yield
 
 
 class Deployment:

@@ -38,12 +38,12 @@ def deployed(
     cluster: Cluster, begun: datetime, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Deployment]:
     made = Deployment(cluster)
-    with deployment.images(cluster, tmp_path_factory.mktemp("image")):
-        made.deploy(IMAGE)
-        try:
-            yield made
-        finally:
-            made.undeploy()
+    deployment.give_images(cluster, tmp_path_factory.mktemp("image"))
+    made.deploy(IMAGE)
+    try:
+        yield made
+    finally:
+        made.undeploy()
 
 
 def test_an_ordinary_user_runs_the_sample(

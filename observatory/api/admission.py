@@ -27,7 +27,16 @@ from observatory.api.names import (
     OPERATE,
     PODS,
 )
-from observatory.api.policy import VALIDATING, binding, given, named, on, policy
+from observatory.api.policy import (
+    IS_OPERATOR,
+    VALIDATING,
+    binding,
+    given,
+    listed,
+    named,
+    on,
+    policy,
+)
 from observatory.api.requester import RECORDED, STARTING
 from observatory.api.types import JsonObject
 
@@ -42,8 +51,6 @@ ASKING = (
 """Annotations of ours that people may set."""
 
 _PREFIX = f"'{GROUP}/'"
-_OBSERVATORIES = f"authorizer.group('{OBSERVATORIES.group}').resource('{OBSERVATORIES.plural}')"
-_OPERATOR = f"{_OBSERVATORIES}.namespace(request.namespace).check('{OPERATE}').allowed()"
 _MAKES_PODS = "authorizer.group('').resource('pods').namespace(request.namespace).check('create')"
 _REMEDY = f"leave it as it is (only who may {OPERATE} observatories may write it)"
 
@@ -74,7 +81,7 @@ def policies() -> dict[str, tuple[JsonObject, JsonObject]]:
             on(OBSERVATORIES, "UPDATE", subresource="status"),
             validations=[
                 _validation(
-                    _OPERATOR,
+                    IS_OPERATOR,
                     "'status: only the operator writes it, and ' + request.userInfo.username + "
                     f"' may not {OPERATE} observatories; leave it alone'",
                 )
@@ -83,7 +90,7 @@ def policies() -> dict[str, tuple[JsonObject, JsonObject]]:
         "observatories.yaml": _policy(
             "observatories",
             on(OBSERVATORIES, "CREATE", "UPDATE"),
-            conditions={"not-the-operator": f"!{_OPERATOR}"},
+            conditions={"not-the-operator": f"!{IS_OPERATOR}"},
             variables=_metadata() | asks,
             validations=[
                 *_metadata_kept(),
@@ -98,14 +105,14 @@ def policies() -> dict[str, tuple[JsonObject, JsonObject]]:
             "children",
             on(PODS, "CREATE", "UPDATE"),
             on(CONTROLLER_REVISIONS, "CREATE", "UPDATE"),
-            conditions={"ours": _any(_metadata()), "not-the-operator": f"!{_OPERATOR}"},
+            conditions={"ours": _any(_metadata()), "not-the-operator": f"!{IS_OPERATOR}"},
             variables=_metadata(),
             validations=_metadata_kept(),
         ),
         "gates.yaml": _policy(
             "gates",
             on(PODS, "CREATE", "UPDATE"),
-            conditions={"ours": _any(gates), "not-the-operator": f"!{_OPERATOR}"},
+            conditions={"ours": _any(gates), "not-the-operator": f"!{IS_OPERATOR}"},
             variables=gates,
             validations=[
                 _validation(
@@ -178,8 +185,7 @@ def _metadata_kept() -> list[JsonObject]:
 
 def _asks_for_pods() -> str:
     new, old = given("object", "annotations", "{}"), given("oldObject", "annotations", "{}")
-    names = ", ".join(f"'{name}'" for name in STARTING)
-    asked = f"[{names}].exists(name, ({new})[?name] != ({old})[?name])"
+    asked = f"{listed(STARTING)}.exists(name, ({new})[?name] != ({old})[?name])"
     return f"oldObject == null || object.spec != oldObject.spec || {asked}"
 
 
@@ -197,7 +203,7 @@ def _kept(field: str) -> str:
 
 def _keys(at: str, field: str, but: Sequence[str] = ()) -> str:
     """The names of labels or annotations of ours, but for these."""
-    allowed = f" && !(key in [{', '.join(map(repr, but))}])" if but else ""
+    allowed = f" && !(key in {listed(but)})" if but else ""
     ours = f"key.startsWith({_PREFIX}){allowed}"
     return _unless_absent(at, f"({given(at, field, '{}')}).filter(key, {ours})")
 

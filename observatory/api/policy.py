@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from observatory.api.names import Resource
+from observatory.api.names import GROUP, OBSERVATORIES, OPERATE, Resource
 from observatory.api.rbac import LABELS
 from observatory.api.types import JsonObject
 
 API_VERSION = "admissionregistration.k8s.io/v1"
+IS_OPERATOR = (
+    f"authorizer.group('{GROUP}').resource('{OBSERVATORIES.plural}')"
+    f".namespace(request.namespace).check('{OPERATE}').allowed()"
+)
+"""Whether whoever writes is an operator, as an expression."""
 MUTATING, VALIDATING = "MutatingAdmissionPolicy", "ValidatingAdmissionPolicy"
 
 
@@ -54,3 +59,8 @@ def given(what: str, field: str, else_: str) -> str:
     """A field of the metadata. Server-side apply leaves null where it took everything out."""
     path = f"{what}.metadata.{field}"
     return f"has({path}) && {path} != null ? {path} : {else_}"
+
+
+def listed(texts: Iterable[str]) -> str:
+    """These texts as a list in an expression."""
+    return "[" + ", ".join(f"'{text}'" for text in texts) + "]"

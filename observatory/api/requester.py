@@ -23,9 +23,18 @@ from observatory.api.names import (
     GROUP,
     KIND,
     OBSERVATORIES,
-    OPERATE,
 )
-from observatory.api.policy import MUTATING, VALIDATING, binding, given, named, on, policy
+from observatory.api.policy import (
+    IS_OPERATOR,
+    MUTATING,
+    VALIDATING,
+    binding,
+    given,
+    listed,
+    named,
+    on,
+    policy,
+)
 from observatory.api.types import JsonObject
 
 RECORDED = (ANNOTATION_REQUESTED_BY, ANNOTATION_REQUESTED_BY_UID, ANNOTATION_REQUESTED_BY_GROUPS)
@@ -70,23 +79,17 @@ _REFUSED = (
 )
 
 
-def _list(names: tuple[str, ...]) -> str:
-    return "[" + ", ".join(f"'{name}'" for name in names) + "]"
-
-
 def _variables() -> list[JsonObject]:
     """What both policies decide by."""
     before = f"request.operation == 'CREATE' ? {{}} : {given('oldObject', 'annotations', '{}')}"
     inherits = (
         "request.operation == 'CREATE' && "
         f"({given('object', 'ownerReferences', '[]')})"
-        f".exists(o, o.kind == '{KIND}' && o.?controller.orValue(false) == true) && "
-        f"authorizer.group('{GROUP}').resource('{OBSERVATORIES.plural}')"
-        f".namespace(request.namespace).check('{OPERATE}').allowed()"
+        f".exists(o, o.kind == '{KIND}' && o.?controller.orValue(false) == true) && {IS_OPERATOR}"
     )
     changed = (
         "request.operation == 'CREATE' || object.?spec != oldObject.?spec || "
-        f"{_list(STARTING)}.exists(n, variables.annotations[?n].orValue('') != "
+        f"{listed(STARTING)}.exists(n, variables.annotations[?n].orValue('') != "
         "variables.before[?n].orValue(''))"
     )
     user = "request.userInfo"
@@ -122,7 +125,7 @@ def _differs(name: str) -> str:
 
 def _patch() -> str:
     """A JSON Patch of what differs, and of nothing else: an update of nothing remains one."""
-    names = _list(RECORDED)
+    names = listed(RECORDED)
     path = "'/metadata/annotations/' + jsonpatch.escapeKey(n)"
     return (
         f"!{names}.exists(n, {_differs('n')}) ? [] : "
@@ -137,7 +140,7 @@ def _patch() -> str:
 def requester_manifests() -> dict[str, JsonObject]:
     """The policies and their bindings, by the name of their file."""
     rules = [on(OBSERVATORIES, "CREATE", "UPDATE")]
-    unforged = f"!{_list(RECORDED)}.exists(n, {_differs('n')})"
+    unforged = f"!{listed(RECORDED)}.exists(n, {_differs('n')})"
     return {
         "requester_record.yaml": policy(
             MUTATING,

@@ -217,8 +217,7 @@ class PostServer:
             if not isinstance(request, h11.Request):
                 return
             head_only = request.method == b"HEAD"
-            known = request.target.partition(b"?")[0].decode("ascii", "replace")
-            if known in self._routes:
+            if (known := _path(request)) in self._routes:
                 path = known
                 self._observer.began(path)
             response = await self._answered(http, reader, writer, request, deadline)
@@ -269,8 +268,7 @@ class PostServer:
         """Who answers, and how long the body is; raises `_RefusedError`."""
         limits = self._limits
         headers = {name.decode(): value.decode("latin-1") for name, value in request.headers}
-        path = request.target.partition(b"?")[0].decode("ascii", "replace")
-        handler = self._routes.get(path)
+        handler = self._routes.get(_path(request))
         if handler is None:
             raise _RefusedError(404, "not found")
         if request.method != b"POST":
@@ -288,6 +286,10 @@ class PostServer:
         if self._requests >= limits.requests or self._bodies + length > limits.bodies:
             raise _busy()
         return handler, length
+
+
+def _path(request: h11.Request) -> str:
+    return request.target.partition(b"?")[0].decode("ascii", "replace")
 
 
 async def _next(http: h11.Connection, reader: asyncio.StreamReader) -> object:

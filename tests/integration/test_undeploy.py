@@ -58,16 +58,20 @@ def nothing_is_left(cluster: Cluster) -> None:
     assert [name for name in names if ours in name or name.endswith((CRD, SYSTEM))] == []
 
 
+def left_by_a_dead_operator(cluster: Cluster, namespace: str, log: Path) -> None:
+    """A run in progress. On fake nodes the Deployment's Pods run nothing: one from here dies."""
+    runs = Runs(cluster, namespace)
+    with cluster.operator("--namespace", namespace, log=log) as operator:
+        runs.apply("held", task("a", hold=True), **{"finally": [task("last")]})
+        runs.running("held", "a")
+        operator.kill()
+
+
 def test_a_run_that_is_on_and_a_dead_operator_hold_nothing_up(
     cluster: Cluster, namespace: str, tmp_path: Path
 ) -> None:
     deploy(cluster)
-    runs = Runs(cluster, namespace)
-    # On fake nodes the Deployment's Pods run nothing; one from here leads, and dies in mid-run.
-    with cluster.operator("--namespace", namespace, log=tmp_path / "operator.log") as operator:
-        runs.apply("held", task("a", hold=True), **{"finally": [task("last")]})
-        runs.running("held", "a")
-        operator.kill()
+    left_by_a_dead_operator(cluster, namespace, tmp_path / "operator.log")
     done = undeploy(cluster)
     assert done.returncode == 0, done.stderr
     nothing_is_left(cluster)
@@ -91,11 +95,7 @@ def test_admission_that_nobody_answers_holds_nothing_up(
     cluster: Cluster, namespace: str, tmp_path: Path
 ) -> None:
     deploy(cluster)
-    runs = Runs(cluster, namespace)
-    with cluster.operator("--namespace", namespace, log=tmp_path / "operator.log") as operator:
-        runs.apply("held", task("a", hold=True), **{"finally": [task("last")]})
-        runs.running("held", "a")
-        operator.kill()
+    left_by_a_dead_operator(cluster, namespace, tmp_path / "operator.log")
     rule = {"apiGroups": ["workflow.seventh-horizon.io"], "apiVersions": ["*"]}
     cluster.apply(
         {
